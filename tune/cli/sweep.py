@@ -1,0 +1,106 @@
+"""`landslide-tune sweep` and `status`: from flags to a `Sweep`, and from an outcome to a few lines."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from tune.run import Outcome
+
+
+@click.command()
+@click.argument("target", metavar="NAME_OR_FILE")
+@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="The dataset's folder.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/NAME-DATE-TIME].")
+@click.option("--configs", type=int, help="How many configs are tried [default: 16].")
+@click.option("--seeds", type=int, help="Replicates of each config; all configs meet the same seeds [default: 3].")
+@click.option("--max-epochs", type=int, help="Epochs of a run that is not stopped [default: 30].")
+@click.option("--searcher", help="How configs are proposed: random, grid or listed [default: random].")
+@click.option("--grid-points", type=int, help="Points per continuous parameter of a grid [default: 3].")
+@click.option("--policy", help="When runs are stopped: asha or none [default: asha].")
+@click.option("--grace", type=int, help="Epochs before a run is first judged [default: 3].")
+@click.option("--eta", type=int, help="About one in ETA runs passes each milestone [default: 3].")
+@click.option("--metric", help="What runs are judged by: val_iou or val_f1 [default: val_iou].")
+@click.option("--seed", type=int, help="The sweep's seed: configs and all replicates follow from it [default: 0].")
+@click.option("--cpus-per-trial", type=float, help="CPU share of a trial, and its torch threads [default: 1].")
+@click.option("--gpus-per-trial", type=float, help="GPU share of a trial, for example 0.25; 0 is CPU [default: 0].")
+@click.option("--max-concurrent", type=int, help="At most so many trials at a time [default: as many as fit].")
+@click.option("--address", help="A running Ray runtime: auto or HOST:PORT [default: one of our own, here].")
+@click.option("--in-process", is_flag=True, help="No Ray: one trial after the other in this process, for debugging.")
+@click.option("--resume", is_flag=True, help="Go on with the same sweep in --out.")
+@click.option("--set", "pins", multiple=True, metavar="NAME=VALUE", help="Fix a value for every config; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
+def sweep(
+    target: str,
+    data_dir: Path | None,
+    out: Path | None,
+    address: str | None,
+    in_process: bool,
+    resume: bool,
+    pins: tuple[str, ...],
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Run a sweep: NAME_OR_FILE is a shipped space, a space file or a sweep file.
+
+    Everything is checked before anything is trained. Ctrl-C keeps what was done; --resume goes on.
+
+    \b
+    Example:  landslide-tune sweep unet --data ./data --configs 12 --seeds 3 --max-epochs 40 --gpus-per-trial 0.25
+    """
+    from tune.cli.terminal import progress_bar
+    from tune.run import run
+    from tune.sweep_file import declare, parse_pins
+
+    if resume and out is None:
+        raise click.UsageError("--resume needs --out RUN_DIR: which sweep is to go on?")
+    declared = declare(target, data_dir=data_dir, options=options, pins=parse_pins(pins))
+    folder = out or Path("runs") / f"{declared.title}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with progress_bar("packing the dataset") as packing:
+        outcome = run(
+            declared, folder, resume=resume, in_process=in_process, address=address, packing=packing
+        )
+    tell(outcome, as_json=as_json)
+    if not outcome.complete:
+        raise SystemExit(1)
+
+
+def tell(outcome: Outcome, *, as_json: bool) -> None:
+    """The verdict on stdout; where things lie and what to type next on stderr."""
+    if as_json:
+        click.echo(json.dumps(outcome.verdict.to_dict(), indent=2))
+    else:
+        click.echo(outcome.verdict.sentence)
+    say = lambda text: click.echo(text, err=True)  # noqa: E731 - four lines below read better so
+    if not outcome.complete:
+        say("interrupted: everything done so far is kept; repeat the command with --resume --out " + str(outcome.run_dir))
+    say(f"report:  {outcome.report.html}")
+    say(f"rows:    {outcome.run_dir / 'epochs'} (parquet)")
+    say(f"next:    landslide-tune export {outcome.run_dir} --to DIR")
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
+def status(run_dir: Path, as_json: bool) -> None:
+    """How far a sweep is, also while it runs.
+
+    \b
+    Example:  landslide-tune status runs/unet-20260101-120000
+    """
+    from tune.status import sweep_status
+
+    found = sweep_status(run_dir)
+    if as_json:
+        click.echo(json.dumps(found.to_dict(), indent=2))
+        return
+    click.echo(f"{found.name} ({found.sweep_id}): {found.ended} of {found.planned} runs ended, {found.epochs} epochs")
+    for name, count in sorted(found.by_status.items()):
+        click.echo(f"  {name.replace('_', ' '):14s} {count}")
+    if found.best is not None:
+        click.echo(f"best run so far: {found.best_trial} with {found.metric} {found.best:.4f} (one run, not a verdict)")

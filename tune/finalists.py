@@ -1,0 +1,55 @@
+"""Which configs are brought to the end on every replicate after the screening. Pure: values in, names out.
+
+Early stopping leaves a config with some replicates finished and others stopped, and the finished ones are its lucky
+ones: their mean flatters. So the most promising configs get their stopped replicates resumed to the end, and only
+configs that are complete are compared. Re-running the best sqrt(M) of M configs after a single-seed screening recovers
+most of what smarter allocation rules gain in simulation.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ScreenedRun:
+    """What the screening saw of one run.
+
+    Args:
+        config_id: whose run it is.
+        finished: it ended by itself rather than being stopped or failing.
+        values: the metric after each epoch from 1 on, higher is better; NaN where it is not defined.
+    """
+
+    config_id: str
+    finished: bool
+    values: Sequence[float]
+
+
+def choose_finalists(runs: Sequence[ScreenedRun]) -> list[str]:
+    """The configs to be completed: the best max(2, ceil(sqrt(M))) of M configs.
+
+    Configs are ordered by how many of their replicates survived the screening, then by the mean over replicates of the
+    best value up to the largest epoch that *all* runs reached, so that no run is credited for being longer. Equal
+    configs keep the order in which they were proposed. Runs without a single value do not count.
+
+    Returns:
+        config ids, the most promising first.
+    """
+    by_config: dict[str, list[ScreenedRun]] = {}
+    for run in runs:
+        if run.values:
+            by_config.setdefault(run.config_id, []).append(run)
+    if not by_config:
+        return []
+    common = min(len(run.values) for group in by_config.values() for run in group)
+    keep = max(2, math.ceil(math.sqrt(len(by_config))))
+    return sorted(by_config, key=lambda config_id: _merit(by_config, config_id, common), reverse=True)[:keep]
+
+
+def _merit(by_config: Mapping[str, Sequence[ScreenedRun]], config_id: str, common: int) -> tuple[int, float]:
+    group = by_config[config_id]
+    best = [max((v for v in run.values[:common] if not math.isnan(v)), default=-math.inf) for run in group]
+    return sum(run.finished for run in group), sum(best) / len(best)

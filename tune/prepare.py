@@ -1,0 +1,100 @@
+"""What is checked and built before the first trial starts: the data, the models, the machine. All problems at once.
+
+After `prepare` has returned, every config can be trained here: its data is packed, its model was built once and took
+one patch of this size, its pretrained weights are on this machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+from landslide import LandslideError, PackedDataset, TrainSettings, open_packed
+from search_spaces import Config
+from tune.errors import SweepError
+from tune.searchers import make_searcher
+from tune.sweep import Sweep
+
+
+def prepare(sweep: Sweep, *, address: str | None, progress: Callable[[int, int], None] | None) -> PackedDataset:
+    """Open the dataset and make sure that every config of the sweep can be trained on it.
+
+    Args:
+        sweep: checked by itself already.
+        address: the Ray runtime to be joined; None when trials run on this machine.
+        progress: told how many of how many patches are packed, when the cache has to be built.
+
+    Raises:
+        DatasetError: the dataset cannot be used; every problem.
+        SweepError: the machine or a model cannot do what the sweep asks for; every problem.
+    """
+    machine = [] if address else machine_problems(sweep)
+    if machine:
+        raise SweepError(machine)
+    data = open_packed(sweep.data_dir, progress=progress)
+    problems = [*data_problems(sweep, data), *model_problems(sweep, data)]
+    if problems:
+        raise SweepError(problems)
+    return data
+
+
+def proposals(sweep: Sweep) -> Iterator[Config]:
+    """The configs that the sweep will try, as far as they do not depend on results."""
+    searcher = make_searcher(sweep.searcher, grid_points=sweep.grid_points)
+    before: list[Config] = []
+    while len(before) < sweep.configs:
+        config = searcher.suggest(len(before), before, space=sweep.space, seed=sweep.seed)
+        if config is None:
+            return
+        before.append(config)
+        yield config
+
+
+def machine_problems(sweep: Sweep) -> list[str]:
+    """What this machine lacks for a single trial."""
+    found = []
+    cpus = os.cpu_count() or 1
+    if sweep.cpus_per_trial > cpus:
+        found.append(f"cpus_per_trial: a trial asks for {sweep.cpus_per_trial:g} CPUs, this machine has {cpus}; lower it")
+    if sweep.gpus_per_trial > 0:
+        import torch
+
+        gpus = torch.cuda.device_count()
+        if sweep.gpus_per_trial > gpus:
+            found.append(
+                f"gpus_per_trial: a trial asks for {sweep.gpus_per_trial:g} GPUs, torch {torch.__version__} sees {gpus} "
+                "on this machine; lower it, use --gpus-per-trial 0 for the CPU, or install a CUDA build of torch"
+            )
+    return found
+
+
+def data_problems(sweep: Sweep, data: PackedDataset) -> list[str]:
+    """Why the dataset cannot be learnt from, although it can be read."""
+    found = []
+    for split in ("train", "val"):
+        if not data.splits[split].has_positive.any():
+            found.append(f"{sweep.data_dir}: no patch of the {split} split has a landslide pixel; IoU would mean nothing")
+    return found
+
+
+def model_problems(sweep: Sweep, data: PackedDataset) -> list[str]:
+    """Build each kind of model that the sweep will train, once, fetching pretrained weights if it has them."""
+    from landslide.model import build_model, check_patch_size
+
+    found: dict[str, None] = {}
+    tried = set()
+    for config in proposals(sweep):
+        settings = sweep.settings(config)
+        kind = (settings.architecture, settings.backbone, settings.encoder_weights)
+        if kind in tried:
+            continue
+        tried.add(kind)
+        try:
+            check_patch_size(build_model(settings, data.bands, seed=0), data.bands, data.patch_size)
+        except LandslideError as error:
+            found.update(dict.fromkeys(_told(problem, settings) for problem in error.problems))
+    return list(found)
+
+
+def _told(problem: str, settings: TrainSettings) -> str:
+    return f"{settings.architecture} with {settings.backbone}: {problem}"

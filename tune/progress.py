@@ -1,0 +1,168 @@
+"""What a user sees while a sweep runs: configs, epochs, the best so far with its spread, the time left. On stderr.
+
+Reads an `Execution` and draws; decides and records nothing. On a terminal the table is redrawn in place; elsewhere
+(a log file, CI) one line is printed per ended run.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from results import RunStatus
+from tune.execution import Execution
+from tune.run_state import RunState
+
+#: Most rows that the live table shows; the rest are counted.
+ROWS = 12
+#: Seconds between two drawings.
+REDRAW = 0.5
+
+
+@dataclass(frozen=True)
+class ConfigLine:
+    """One config in the table.
+
+    Args:
+        config_id: its id.
+        name: its label or its values in short.
+        runs: its trials so far.
+    """
+
+    config_id: str
+    name: str
+    runs: tuple[RunState, ...]
+
+    @property
+    def scores(self) -> list[float]:
+        """Best values of its finished runs."""
+        return [run.best[1] for run in self.runs if run.status is RunStatus.FINISHED and run.best]
+
+    @property
+    def order(self) -> tuple[int, float]:
+        """Configs with most finished runs first, then by their mean (not compared across unequal epochs)."""
+        scores = self.scores
+        return len(scores), statistics.fmean(scores) if scores else max((r.best[1] for r in self.runs if r.best), default=-1)
+
+
+class Progress:
+    """The state of the display.
+
+    Args:
+        execution: what is shown.
+        slots: how many trials run at a time, for the time left.
+        clock: seconds; an argument so that tests need no waiting.
+    """
+
+    def __init__(self, execution: Execution, *, slots: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._execution, self._slots, self._clock = execution, max(1, slots), clock
+        self._told = {(key, run.spec.stage) for key, run in execution.runs.items() if run.status is not None}
+
+    def news(self) -> Iterator[str]:
+        """One line per run that ended since the last call."""
+        for key, run in self._execution.runs.items():
+            if run.status is not None and (key, run.spec.stage) not in self._told:
+                self._told.add((key, run.spec.stage))
+                yield self._ended(run)
+
+    def headline(self) -> str:
+        """Runs by state, epochs done, time left."""
+        runs, sweep = self._execution.runs.values(), self._execution.sweep
+        counts = Counter(run.status.value for run in runs if run.status is not None)
+        ended = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items())) or "none ended"
+        epochs = sum(len(run.values) for run in runs)
+        left = self.seconds_left()
+        planned = sweep.configs * sweep.seeds
+        eta = "" if left is None else f" · about {clock_time(left)} left"
+        return f"{len(runs)} of {planned} runs started · {ended} · {epochs} epochs{eta}"
+
+    def seconds_left(self) -> float | None:
+        """Expected seconds until the end, from the mean epoch and the mean length of ended runs; None at first."""
+        runs, sweep = list(self._execution.runs.values()), self._execution.sweep
+        done, seconds = sum(len(run.values) for run in runs), sum(run.seconds for run in runs)
+        if not done:
+            return None
+        lengths = [len(run.values) for run in runs if run.status is not None]
+        expected = statistics.fmean(lengths) if lengths else sweep.max_epochs
+        waiting = sweep.configs * sweep.seeds - len(runs)
+        open_runs = [max(1.0, expected - len(run.values)) for run in runs if run.status is None]
+        return (waiting * expected + sum(open_runs)) * seconds / done / self._slots
+
+    def render(self) -> RenderableType:
+        """The headline and a table of configs."""
+        sweep = self._execution.sweep
+        lines = sorted(self._lines(), key=lambda line: line.order, reverse=True)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title in ("config", "runs", "epochs", f"{sweep.metric} mean ± sd of finished runs", "best run so far"):
+            table.add_column(title, no_wrap=True)
+        for line in lines[:ROWS]:
+            table.add_row(*self._row(line))
+        more = [Text(f"and {len(lines) - ROWS} more configs", style="dim")] if len(lines) > ROWS else []
+        return Group(Text(self.headline(), style="bold"), table, *more)
+
+    def _lines(self) -> list[ConfigLine]:
+        by_config: dict[str, list[RunState]] = {config.config_id: [] for config in self._execution.configs}
+        for run in self._execution.runs.values():
+            by_config[run.spec.config.config_id].append(run)
+        names = {config.config_id: config.label or config.config_id for config in self._execution.configs}
+        return [ConfigLine(config_id, names[config_id], tuple(runs)) for config_id, runs in by_config.items()]
+
+    def _row(self, line: ConfigLine) -> tuple[str, ...]:
+        active = sum(run.spec.trial_key in self._execution.running for run in line.runs)
+        ended = sum(run.status is not None for run in line.runs)
+        best = max((run.best[1] for run in line.runs if run.best), default=None)
+        state = f"{ended} of {self._execution.sweep.seeds}" + (f", {active} running" if active else "")
+        epochs = str(sum(len(run.values) for run in line.runs))
+        return line.name, state, epochs, mean_and_sd(line.scores), "" if best is None else f"{best:.4f}"
+
+    def _ended(self, run: RunState) -> str:
+        assert run.status is not None
+        best = f"best {self._execution.sweep.metric} {run.best[1]:.4f} at epoch {run.best[0]}" if run.best else "no value"
+        return f"{run.spec.trial_key}: {run.status.value.replace('_', ' ')} after {len(run.values)} epochs, {best}"
+
+
+def mean_and_sd(scores: Sequence[float]) -> str:
+    """`0.4512 ± 0.0184 (3)`; one score has no spread."""
+    if not scores:
+        return "-"
+    if len(scores) == 1:
+        return f"{scores[0]:.4f} (1)"
+    return f"{statistics.fmean(scores):.4f} ± {statistics.stdev(scores):.4f} ({len(scores)})"
+
+
+def clock_time(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 05 min`."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@contextmanager
+def shown(progress: Progress, console: Console) -> Iterator[Callable[[], None]]:
+    """Show the progress while the body runs; yields what a runner calls after every step."""
+    live = Live(progress.render(), console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
+    last = 0.0
+
+    def on_step() -> None:
+        nonlocal last
+        for line in progress.news():
+            console.print(line, highlight=False, soft_wrap=True)
+        now = time.monotonic()
+        if live is not None and now - last > REDRAW:
+            last = now
+            live.update(progress.render())
+
+    with live or nullcontext():
+        yield on_step
+    on_step()
+    console.print(progress.headline(), highlight=False)

@@ -1,0 +1,106 @@
+"""Thin layers between Ray Tune's interfaces and an `Execution`. They translate and decide nothing.
+
+Ray asks the searcher for the next trial, tells the scheduler every result, and calls the callback on each turn of its
+loop. All three hold the same `Execution`; Ray's own searcher and scheduler state is never saved or restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ray import tune as ray_tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from tune.execution import Execution
+from tune.schedulers import Action
+from tune.trial import RunEnd, TrialSpec
+from tune.workplace import Workplace
+
+
+class Desk:
+    """Which trial of ours each trial of Ray's is.
+
+    Args:
+        execution: the sweep being executed.
+        workplace: its paths.
+        on_step: called on each turn of Ray's loop, for a progress display.
+    """
+
+    def __init__(self, execution: Execution, workplace: Workplace, on_step: Callable[[], None]) -> None:
+        self.execution, self.workplace, self.on_step = execution, workplace, on_step
+        self.specs: dict[str, TrialSpec] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Desk:
+        """There is one desk: Ray copies what it is given, and a copy would hear nothing."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Ray pickles its searcher and callbacks into a file that we never read back; the desk stays out of it."""
+        return (str, ("the desk of a sweep is not saved",))
+
+
+class SpecSearcher(Searcher):  # type: ignore[misc]
+    """Hands out the execution's next trial as a Ray suggestion."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__(metric=None, mode=None)
+        self._desk = desk
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial's job; None for not now; FINISHED at the end of the sweep."""
+        execution = self._desk.execution
+        spec = execution.next_trial()
+        if spec is None:
+            return Searcher.FINISHED if execution.done else None
+        self._desk.specs[trial_id] = spec
+        job = self._desk.workplace.job(spec, known_epochs=execution.known_epochs(spec))
+        return {"job": job.to_dict(), "trial_key": spec.trial_key}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing to learn here: the scheduler was told."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the store is the state."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore: the store is the state."""
+
+
+class SpecScheduler(FIFOScheduler):  # type: ignore[misc]
+    """Passes every result to the execution and its decision back."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        """An epoch or an end; Ray flattens nested results, so the names carry a prefix."""
+        spec, execution = self._desk.specs[trial.trial_id], self._desk.execution
+        if "end/status" in result:
+            end = RunEnd(result["end/status"], result["end/reason"], result.get("end/error"))
+            execution.on_end(spec, end)
+            return str(TrialScheduler.STOP)
+        metrics = {name.removeprefix("metrics/"): v for name, v in result.items() if name.startswith("metrics/")}
+        action = execution.on_epoch(spec, metrics, node=result["node"])
+        return str(TrialScheduler.CONTINUE if action is Action.CONTINUE else TrialScheduler.STOP)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """The trial's process was lost more often than Ray may restart it."""
+        spec = self._desk.specs[trial.trial_id]
+        error = trial.get_pickled_error() or trial.get_error()
+        why = f"its process was lost {trial.num_failures} times: {type(error).__name__}"
+        self._desk.execution.on_end(spec, RunEnd("failed", why, str(error)))
+
+
+class StepCallback(ray_tune.Callback):  # type: ignore[misc]
+    """Turns Ray's loop into ticks of the execution."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """One turn of Ray's loop has ended."""
+        self._desk.execution.tick()
+        self._desk.on_step()

@@ -1,0 +1,52 @@
+"""The Ray side of one trial: a Trainable whose step is one epoch, reusable for the next trial.
+
+Runs in Ray's workers. It resumes by itself from its trial's last.pt, so Ray's own checkpoints are not used; reusing
+the actor saves the seconds that importing torch takes in every new process.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ray import tune as ray_tune
+
+from tune.trial import RunEnd, TrialJob, run_trial
+
+
+class LandslideTrial(ray_tune.Trainable):
+    """Trains the `TrialJob` in its config; each result holds either `metrics` or `end`, and `node`."""
+
+    _events: Iterator[Mapping[str, Any] | RunEnd]
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Begin the trial, from its own last checkpoint if it has one."""
+        self._events = run_trial(TrialJob.from_dict(config["job"]))
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Leave the old trial and begin another in the same process."""
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """One epoch, or how the run ended. The driver stops a trial that has ended; asked again, it ends again."""
+        event = next(self._events, None)
+        if event is None:
+            event = RunEnd("failed", "the trial was asked to go on after its end")
+        told = {"end": asdict(event)} if isinstance(event, RunEnd) else {"metrics": dict(event)}
+        return {**told, "node": platform.node()}
+
+    def cleanup(self) -> None:
+        """Free the old trial's model before the next one is built."""
+        close = getattr(self._events, "close", None)
+        if close is not None:
+            close()
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing to do: a trial saves itself after every epoch."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing to do: a trial resumes itself."""

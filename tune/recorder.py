@@ -1,0 +1,141 @@
+"""The only translator between what a trial reports and the rows of the store. Single writer, on the driver.
+
+A full disk must not end a sweep: rows that could not be written stay in the store's memory and are tried again, and
+the failure is said once. It decides nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from results import (
+    ConfigRecord,
+    DecisionRecord,
+    EpochRecord,
+    PatchRecord,
+    ResultsStore,
+    RunRecord,
+    RunStatus,
+    StoreError,
+)
+from search_spaces import Config
+from tune.schedulers import Decision
+from tune.trial import TrialSpec
+
+_METRICS = (
+    "train_loss val_loss val_iou val_f1 val_precision val_recall best_threshold best_threshold_iou lr "
+    "epoch_seconds data_seconds patches_per_second peak_memory_bytes"
+).split()
+
+
+class Recorder:
+    """Writes what happens to a store.
+
+    Args:
+        store: where the rows go.
+        sweep_id: the sweep they belong to.
+        checkpoints: the folder with one folder per trial.
+        warn: told once about rows that could not be written yet.
+        clock: seconds since the epoch; an argument so that tests need no waiting.
+    """
+
+    def __init__(
+        self,
+        store: ResultsStore,
+        *,
+        sweep_id: str,
+        checkpoints: Path,
+        warn: Callable[[str], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store, self._sweep_id, self._checkpoints = store, sweep_id, checkpoints
+        self._warn, self._clock, self._warned = warn, clock, False
+
+    def config(self, config: Config, *, origin: str) -> None:
+        """A config was proposed."""
+        self._write(self._store.add_config, ConfigRecord(config.config_id, dict(config), origin, config.label))
+
+    def epoch(self, spec: TrialSpec, metrics: Mapping[str, Any], *, node: str) -> None:
+        """A trial reported an epoch; a metric that it did not measure is null, never a number."""
+        record = EpochRecord(
+            **self._who(spec),
+            epoch=metrics["epoch"],
+            node=node,
+            device=metrics["device"],
+            timestamp=self._clock(),
+            **{name: metrics.get(name) for name in _METRICS},
+        )
+        self._write(self._store.add_epoch, record)
+
+    def decision(self, spec: TrialSpec, decision: Decision, *, epoch: int, reason: str, policy: str) -> None:
+        """The policy judged a run."""
+        record = DecisionRecord(
+            sweep_id=self._sweep_id,
+            trial_key=spec.trial_key,
+            config_id=spec.config.config_id,
+            replicate=spec.replicate.index,
+            epoch=epoch,
+            rung=decision.rung,
+            statistic=decision.statistic,
+            n=decision.n,
+            threshold=decision.threshold,
+            action=decision.action.value,
+            reason=reason,
+            policy=policy,
+            timestamp=self._clock(),
+        )
+        self._write(self._store.add_decision, record)
+
+    def run(self, spec: TrialSpec, status: RunStatus, **outcome: Any) -> None:
+        """A run ended; `outcome` holds epochs, best_epoch, best_value, reason, error and wall_seconds."""
+        self._write(
+            self._store.add_run, RunRecord(**self._who(spec), status=status, timestamp=self._clock(), **outcome)
+        )
+        if outcome["best_epoch"] is not None:
+            self._patches(spec, outcome["best_epoch"])
+        self.flush()
+
+    def flush(self) -> None:
+        """Make everything durable now."""
+        self._write(lambda _: self._store.flush(), None)
+
+    def tick(self) -> None:
+        """Called often: rows that have waited long enough become durable."""
+        self._write(lambda _: self._store.tick(), None)
+
+    def _who(self, spec: TrialSpec) -> dict[str, Any]:
+        seeds = {f.name: getattr(spec.replicate, f.name) for f in fields(spec.replicate) if f.name != "index"}
+        return {
+            "sweep_id": self._sweep_id,
+            "trial_key": spec.trial_key,
+            "config_id": spec.config.config_id,
+            "replicate": spec.replicate.index,
+            "stage": spec.stage,
+            **seeds,
+        }
+
+    def _patches(self, spec: TrialSpec, epoch: int) -> None:
+        """Copy the per-patch counts of the best epoch, which the trial leaves beside its best checkpoint."""
+        path = self._checkpoints / spec.trial_key / "best_patches.npz"
+        if not path.exists():
+            return
+        with np.load(path) as counts:
+            rows = zip(*(counts[name].tolist() for name in ("patch_id", "tp", "fp", "fn")), strict=True)
+        who = (self._sweep_id, spec.trial_key, spec.config.config_id, spec.replicate.index, epoch)
+        self._write(self._store.add_patches, [PatchRecord(*who, *row) for row in rows])
+
+    def _write(self, add: Callable[[Any], None], record: Any) -> None:
+        try:
+            add(record)
+        except StoreError as error:
+            if not self._warned:
+                self._warn(f"results could not be written and are kept in memory: {error}")
+            self._warned = True
+        else:
+            self._warned = False

@@ -1,0 +1,165 @@
+"""The `Sweep`: a declared experiment, its identity, and everything that can be wrong with it before it starts.
+
+It knows the space, the budget, the seeds and the policy. It does not know where results go, nor how trials are run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from landslide import Seeds, TrainSettings
+from search_spaces import Config, SearchSpace
+from tune.replicates import Replicate, replicate
+from tune.schedulers import POLICIES
+from tune.searchers import SEARCHERS
+from tune.space_check import settings_problems
+
+#: The metrics a sweep can be judged by and their direction. Both peak at the same epoch (F1 is a rising function of
+#: IoU), which is the epoch whose weights the trial keeps: a metric that peaks elsewhere would judge one model and
+#: export another.
+METRICS = {"val_iou": "max", "val_f1": "max"}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A declared experiment. Defaults live here and nowhere else.
+
+    Args:
+        space: what may be tried.
+        data_dir: the dataset's folder.
+        name: for people; the space's name when empty.
+        configs: how many configs are tried (a space that is finite may hold fewer).
+        seeds: replicates of each config; every config meets the same seeds.
+        max_epochs: epochs of a run that is not stopped.
+        searcher: how configs are proposed, a name in `SEARCHERS`.
+        grid_points: points per continuous parameter for the grid searcher.
+        policy: when a run is stopped, a name in `POLICIES`.
+        grace: epochs before the policy first judges a run.
+        eta: of the runs that reach a milestone, about one in `eta` goes on.
+        metric: what runs are judged by, a key of `METRICS`.
+        seed: the sweep's seed, from which the configs and all replicates' seeds follow.
+        cpus_per_trial: CPU share of a trial; the torch threads of a trial are its whole part, at least 1.
+        gpus_per_trial: GPU share of a trial; 0 trains on the CPU.
+        max_concurrent: at most so many trials at a time; None lets the resources decide.
+    """
+
+    space: SearchSpace
+    data_dir: Path
+    name: str = ""
+    configs: int = 16
+    seeds: int = 3
+    max_epochs: int = 30
+    searcher: str = "random"
+    grid_points: int = 3
+    policy: str = "asha"
+    grace: int = 3
+    eta: int = 3
+    metric: str = "val_iou"
+    seed: int = 0
+    cpus_per_trial: float = 1.0
+    gpus_per_trial: float = 0.0
+    max_concurrent: int | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call the sweep."""
+        return self.name or self.space.name
+
+    @property
+    def mode(self) -> str:
+        """Direction of the metric: `max`."""
+        return METRICS[self.metric]
+
+    @property
+    def threads(self) -> int:
+        """Torch threads of a trial: another number gives other bits, so it is part of the sweep's identity."""
+        return max(1, int(self.cpus_per_trial))
+
+    @property
+    def device(self) -> str:
+        """`cuda` when trials hold a share of a GPU, else `cpu`."""
+        return "cuda" if self.gpus_per_trial > 0 else "cpu"
+
+    def replicates(self) -> tuple[Replicate, ...]:
+        """The replicates that every config meets, in order."""
+        return tuple(replicate(self.seed, index) for index in range(self.seeds))
+
+    def settings(self, config: Config) -> TrainSettings:
+        """The complete training settings of a config."""
+        return TrainSettings.from_mapping({**dict(config), "epochs": self.max_epochs})
+
+    def identity(self, data_id: str) -> dict[str, Any]:
+        """All that decides the numbers of the sweep: what `sweep_id` is computed from."""
+        return {
+            "space": self.space.to_dict(),
+            "data_id": data_id,
+            "configs": self.configs,
+            "seeds": self.seeds,
+            "max_epochs": self.max_epochs,
+            "searcher": self.searcher,
+            "grid_points": self.grid_points,
+            "policy": self.policy,
+            "grace": self.grace,
+            "eta": self.eta,
+            "metric": self.metric,
+            "seed": self.seed,
+            "threads": self.threads,
+            "device": self.device,
+        }
+
+    def sweep_id(self, data_id: str) -> str:
+        """Content hash of the identity, 12 hexadecimal digits."""
+        canonical = json.dumps(self.identity(data_id), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with the declaration by itself: no data and no machine is looked at."""
+        found = [*self._bad_names(), *self._bad_numbers()]
+        if not self.space.parameters and not self.space.configs:
+            found.append(f"space {self.space.name}: nothing to try; give it `parameters` or `configs`")
+        if self.searcher == "grid" and not self.space.parameters:
+            found.append("searcher: a grid needs a space with parameters; use --searcher random for a list of configs")
+        return [*found, *settings_problems(self.space)]
+
+    def _bad_names(self) -> list[str]:
+        known: dict[str, Mapping[str, Any]] = {"searcher": SEARCHERS, "policy": POLICIES, "metric": METRICS}
+        found = []
+        for option, names in known.items():
+            value = getattr(self, option)
+            if value not in names:
+                near = get_close_matches(str(value), list(names), n=1)
+                hint = f"; did you mean {near[0]}?" if near else ""
+                found.append(f"{option}: {value!r} is not known; known: {', '.join(sorted(names))}{hint}")
+        return found
+
+    def _bad_numbers(self) -> list[str]:
+        least: dict[str, int] = {"configs": 1, "seeds": 1, "max_epochs": 1, "grid_points": 1, "grace": 1, "eta": 2}
+        found = [
+            f"{name}: {getattr(self, name)} is too small; at least {low}"
+            for name, low in least.items()
+            if getattr(self, name) < low
+        ]
+        if not 0 <= self.seed < 2**63:
+            found.append(f"seed: {self.seed} is out of range; 0 to 2^63 - 1")
+        if self.cpus_per_trial <= 0:
+            found.append(f"cpus_per_trial: {self.cpus_per_trial} is too small; above 0, for example 1")
+        if self.gpus_per_trial < 0 or (self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial)):
+            found.append(f"gpus_per_trial: {self.gpus_per_trial} is not a share; 0 to 1, or a whole number of GPUs")
+        if self.max_concurrent is not None and self.max_concurrent < 1:
+            found.append(f"max_concurrent: {self.max_concurrent} is too small; at least 1")
+        return found
+
+
+def seeds_of(replicate: Replicate) -> Seeds:
+    """A replicate's seeds in the trial's terms."""
+    return Seeds(init=replicate.seed_init, order=replicate.seed_order, augment=replicate.seed_augment)
+
+
+#: Options of a sweep that a sweep file or a command line can give, with their types.
+OPTIONS = {f.name: f.type for f in fields(Sweep) if f.name not in {"space", "data_dir"}}

@@ -1,0 +1,161 @@
+"""From what a user gives (a space or a sweep file, options, pinned values) to a `Sweep`. All problems at once.
+
+The only place where a declared sweep is still a nested dict. A sweep file is YAML with the key `sweep`::
+
+    sweep: first-try
+    space: unet            # a shipped name, a path relative to this file, or the space itself
+    data: ../data          # optional, relative to this file
+    configs: 12            # any option of `Sweep`
+    set: {patience: 10}    # values fixed for every config
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from search_spaces import (
+    SearchSpace,
+    SpaceError,
+    load_space,
+    read_scalar,
+    read_yaml,
+    shipped_spaces,
+    space_from_mapping,
+)
+from tune.errors import SweepError
+from tune.sweep import OPTIONS, Sweep
+
+_OWN_KEYS = {"sweep", "space", "data", "set"}
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A sweep as given, before it is checked as a whole.
+
+    Args:
+        space: the space, with the pinned values in place.
+        data_dir: the dataset's folder, if one was named.
+        options: options of `Sweep` by name.
+    """
+
+    space: SearchSpace
+    data_dir: Path | None
+    options: Mapping[str, Any]
+
+
+def declare(
+    target: str, *, data_dir: Path | None = None, options: Mapping[str, Any], pins: Mapping[str, Any]
+) -> Sweep:
+    """The sweep that `target` and the options describe, checked by itself.
+
+    Args:
+        target: a shipped space, a space file or a sweep file.
+        data_dir: the dataset's folder; wins over the file's.
+        options: options of `Sweep`; they win over the file's. None means not given.
+        pins: values fixed for every config (`--set`); they win over the file's.
+
+    Raises:
+        SpaceError: the space or the file cannot be read as one.
+        SweepError: with every problem of the declaration.
+    """
+    declared = _read(target)
+    given = {**declared.options, **{name: value for name, value in options.items() if value is not None}}
+    space = declared.space
+    for name, value in pins.items():
+        space = space.pin(name, value)
+    folder = data_dir or declared.data_dir
+    problems = [] if folder else ["data: no dataset is named; give --data DIR, or `data:` in the sweep file"]
+    if "epochs" in space.names or "epochs" in space.constants:
+        problems.append("epochs: every config trains for the same number of epochs; use --max-epochs")
+    problems += _wrong_types(given)
+    if problems:
+        raise SweepError(problems)
+    if "configs" not in given and space.configs and not space.parameters:
+        given["configs"] = len(space.configs)
+    sweep = Sweep(space=space, data_dir=Path(folder or "."), **given)
+    if problems := sweep.problems():
+        raise SweepError(problems)
+    return sweep
+
+
+def parse_pins(pairs: tuple[str, ...]) -> dict[str, Any]:
+    """`name=value` pairs with YAML values (`patience=5`, `lr=1e-3`, `encoder_weights=null`).
+
+    Raises:
+        SweepError: with every pair that is not one.
+    """
+    wrong = [pair for pair in pairs if "=" not in pair or not pair.split("=")[0].strip()]
+    if wrong:
+        raise SweepError([f"--set {pair}: not a pair; write name=value, for example patience=5" for pair in wrong])
+    return {name.strip(): read_scalar(text) for name, text in (pair.split("=", 1) for pair in pairs)}
+
+
+def _read(target: str) -> Declaration:
+    path = Path(target)
+    if target in shipped_spaces() or not path.is_file():
+        return Declaration(load_space(target), None, {})
+    document = read_yaml(path)
+    if "sweep" not in document.content:
+        return Declaration(load_space(target), None, {})
+    problems = [*document.problems, *_unknown_keys(document.content)]
+    if "space" not in document.content:
+        problems.append("space: missing; a shipped name, a path, or the space itself")
+    if problems:
+        raise SweepError([f"{path}: {problem}" for problem in problems])
+    return _declaration(path, document.content)
+
+
+def _declaration(path: Path, content: Mapping[str, Any]) -> Declaration:
+    space = _space(path, content["space"])
+    pins = content.get("set") or {}
+    if not isinstance(pins, Mapping):
+        raise SweepError(f"{path}: set: {pins!r} is not a mapping; write `set: {{patience: 10}}`")
+    for name, value in pins.items():
+        space = space.pin(name, value)
+    data = content.get("data")
+    options = {name: value for name, value in content.items() if name not in _OWN_KEYS}
+    options["name"] = str(content["sweep"])
+    return Declaration(space, path.parent / str(data) if data else None, options)
+
+
+def _space(path: Path, declared: Any) -> SearchSpace:
+    if isinstance(declared, Mapping):
+        return space_from_mapping(declared, source=f"{path}, space")
+    name = str(declared)
+    if name in shipped_spaces():
+        return load_space(name)
+    try:
+        return load_space(path.parent / name)
+    except SpaceError as error:
+        raise SweepError([f"{path}: space: {problem}" for problem in error.problems]) from error
+
+
+def _unknown_keys(content: Mapping[str, Any]) -> list[str]:
+    known = sorted({*OPTIONS, *_OWN_KEYS} - {"name"})
+    found = []
+    for key in content:
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            found.append(f"{key}: not an option of a sweep; known: {', '.join(known)}{hint}")
+    return found
+
+
+def _wrong_types(options: Mapping[str, Any]) -> list[str]:
+    found = []
+    for name, value in options.items():
+        kind = OPTIONS[name]
+        fits = {
+            "str": isinstance(value, str),
+            "int": isinstance(value, int) and not isinstance(value, bool),
+            "float": isinstance(value, int | float) and not isinstance(value, bool),
+            "int | None": value is None or (isinstance(value, int) and not isinstance(value, bool)),
+        }[kind]
+        if not fits:
+            what = {"str": "text", "int": "a whole number", "float": "a number", "int | None": "a whole number"}[kind]
+            found.append(f"{name}: {value!r} is not {what}")
+    return found

@@ -1,0 +1,112 @@
+"""One trial: a config on a replicate, and the few lines that train it and tell what happened.
+
+Runs in a Ray worker or in the driver's own process; it does not know which, nor how it is scheduled or stored.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from search_spaces import Config
+from tune.replicates import Replicate
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """A config to be trained on a replicate; one Ray trial.
+
+    Args:
+        config: what is trained.
+        replicate: the seeds it meets, the same for every config.
+        stage: why it runs (`screen`: every config; `allocate`: a stopped replicate of a finalist is brought to the end).
+    """
+
+    config: Config
+    replicate: Replicate
+    stage: str = "screen"
+
+    @property
+    def trial_key(self) -> str:
+        """The run's identity within a sweep and the name of its checkpoint folder."""
+        return f"{self.config.config_id}-r{self.replicate.index:02d}"
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """All that a process needs to train one trial: plain values, so that it travels to a worker.
+
+    Args:
+        settings: the training settings by name, complete.
+        seeds: the seeds for initialisation, data order and augmentation.
+        cache_path: the folder of the packed dataset on this machine.
+        checkpoint_dir: where last.pt and best.pt of this trial lie.
+        device: `cpu` or `cuda`.
+        threads: torch threads; part of the result's identity, since another number gives other bits.
+        known_epochs: epochs that the store has already; a resumed run reports only later ones.
+    """
+
+    settings: Mapping[str, Any]
+    seeds: tuple[int, int, int]
+    cache_path: str
+    checkpoint_dir: str
+    device: str
+    threads: int
+    known_epochs: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a Ray trial config."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrialJob:
+        """The inverse of `to_dict`; keys of others are ignored."""
+        return cls(**{name: values[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run ended by itself: the value of a `RunStatus`, one sentence, and the traceback of a failure."""
+
+    status: str
+    reason: str
+    error: str | None = None
+
+
+def run_trial(job: TrialJob) -> Iterator[Mapping[str, Any] | RunEnd]:
+    """Train one trial.
+
+    Yields:
+        The metrics of each epoch as plain values, then one `RunEnd`. Divergence, memory and any exception of the
+        training are ends with a status, never exceptions: what raises here is an infrastructure fault.
+    """
+    from landslide import Diverged, OutOfMemory, Seeds, TrainSettings, load_packed, set_threads, train
+
+    epoch = job.known_epochs
+    try:
+        set_threads(job.threads)
+        settings = TrainSettings.from_mapping(job.settings)
+        data = load_packed(Path(job.cache_path))
+        for metrics in train(
+            settings,
+            Seeds(*job.seeds),
+            data=data,
+            device=job.device,
+            checkpoint_dir=Path(job.checkpoint_dir),
+            known_epochs=job.known_epochs,
+        ):
+            epoch = metrics.epoch
+            yield metrics.to_dict()
+    except Diverged as error:
+        yield RunEnd("diverged", str(error))
+    except OutOfMemory as error:
+        yield RunEnd("out_of_memory", str(error))
+    except Exception as error:
+        yield RunEnd("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
+    else:
+        early = epoch < settings.epochs
+        why = f"no better epoch in {settings.patience}" if early else f"ran all {settings.epochs} epochs"
+        yield RunEnd("finished", why)
