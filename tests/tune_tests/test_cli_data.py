@@ -1,0 +1,123 @@
+"""`landslide-tune data ...`: results on stdout, one screen and exit code 2 for bad data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from landslide import open_packed
+from landslide.synthetic import LAYOUTS as WRITTEN_LAYOUTS
+from tune.cli import main
+from tune.cli.data import LAYOUTS, data
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["data", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A dataset written by the command itself: 6 train patches, 32 pixels, 3 bands."""
+    out = tmp_path / "written"
+    result = invoke("synth", out, "--patches", 6, "--seed", 3, "--bands", 3, "--size", 32)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{out}\n"
+    return out
+
+
+def test_what_synth_writes_passes_the_check(written: Path) -> None:
+    result = invoke("check", written)
+    assert result.exit_code == 0
+    assert "train: 6 patches; 3 bands, 32 x 32 pixels" in result.stdout
+    assert "skipped 1 (mask without image)" in result.stdout
+    assert "no problems found" in result.stdout
+
+
+def test_synth_refuses_a_folder_with_files(written: Path) -> None:
+    result = invoke("synth", written)
+    assert result.exit_code == 2
+    assert "is not empty" in result.stderr
+
+
+def test_synth_names_every_bad_option(tmp_path: Path) -> None:
+    result = invoke("synth", tmp_path / "out", "--patches", 0, "--bands", 99, "--size", 33)
+    assert result.exit_code == 2
+    assert all(word in result.stderr for word in ("patches is 0", "bands is 99", "size is 33"))
+
+
+def test_synth_offers_the_layouts_that_can_be_written() -> None:
+    assert tuple(WRITTEN_LAYOUTS) == LAYOUTS
+
+
+def test_a_bad_file_is_exit_code_2_after_the_report(written: Path) -> None:
+    with h5py.File(written / "images/train/image_2.h5", "r+") as file:
+        file["img"][0, 0, 0] = np.nan
+    result = invoke("check", written)
+    assert result.exit_code == 2
+    assert "train: 5 patches" in result.stdout
+    assert "no problems found" not in result.stdout
+    assert "image_2.h5" in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_check_as_json_is_json_even_with_problems(written: Path) -> None:
+    (written / "images/train/image_2.h5").write_bytes(b"\0" * 3000)
+    result = invoke("check", written, "--json")
+    content = json.loads(result.stdout)
+    assert (result.exit_code, content["ok"], len(content["problems"])) == (2, False, 1)
+
+
+@pytest.mark.parametrize("command", ["check", "stats", "cache"])
+def test_a_missing_directory_is_exit_code_2(tmp_path: Path, command: str) -> None:
+    result = invoke(command, tmp_path / "nowhere")
+    assert result.exit_code == 2
+    assert "does not exist" in result.stderr
+    assert result.stdout == ""
+
+
+def test_stats_are_those_of_the_train_split(written: Path) -> None:
+    content = json.loads(invoke("stats", written, "--json").stdout)
+    packed = open_packed(written)
+    assert content["means"] == list(packed.statistics.means)
+    assert content["stds"] == list(packed.statistics.stds)
+    assert content["data_id"] == packed.data_id
+    text = invoke("stats", written).stdout
+    assert len(text.splitlines()) == 5
+    assert f"{packed.statistics.means[2]:.6g}" in text
+
+
+def test_cache_shows_where_the_packed_dataset_is(written: Path) -> None:
+    content = json.loads(invoke("cache", written, "--json").stdout)
+    assert Path(content["path"]) == open_packed(written).path
+    assert content["patches"] == {"train": 6, "val": 8, "test": 8}
+    assert content["bytes"] > 22 * 32 * 32 * 13
+    assert content["data_id"] in invoke("cache", written).stdout
+
+
+def test_download_shows_what_came(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import landslide
+
+    asked: list[tuple[Path, str]] = []
+
+    def fake(out: Path, *, repo_id: str) -> landslide.DatasetFiles:
+        asked.append((out, repo_id))
+        return landslide.find_dataset(written)
+
+    monkeypatch.setattr(landslide, "download", fake)
+    result = invoke("download", tmp_path / "out", "--repo-id", "someone/patches")
+    assert result.exit_code == 0
+    assert "6 train, 8 val, 8 test patches" in result.stdout
+    assert asked == [(tmp_path / "out", "someone/patches")]
+
+
+@pytest.mark.parametrize("name", sorted(data.commands))
+def test_every_command_has_an_example_on_its_own_line(name: str) -> None:
+    result = invoke(name, "--help")
+    assert result.exit_code == 0
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert any(line.startswith(f"Example:   landslide-tune data {name} ") for line in lines)

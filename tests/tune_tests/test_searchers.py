@@ -1,0 +1,88 @@
+"""What single searchers promise beyond the conformance suite."""
+
+from __future__ import annotations
+
+import pytest
+
+from search_spaces import Choice, Config, Float, Int, Parameter, SearchSpace, load_space
+from tune.errors import SweepError
+from tune.searchers import make_searcher
+
+UNET = load_space("unet")
+
+
+def run(
+    name: str, space: SearchSpace, *, seed: int = 0, count: int = 20, grid_points: int = 3
+) -> list[Config]:
+    history: list[Config] = []
+    searcher = make_searcher(name, grid_points=grid_points)
+    while len(history) < count and (
+        config := searcher.suggest(len(history), history, space=space, seed=seed)
+    ):
+        history.append(config)
+    return history
+
+
+def test_random_search_depends_on_the_seed() -> None:
+    assert not {c.config_id for c in run("random", UNET, seed=1)} & {
+        c.config_id for c in run("random", UNET, seed=2)
+    }
+
+
+def test_random_search_does_not_share_draws_between_suggestions() -> None:
+    rates = [config["lr"] for config in run("random", UNET, count=40)]
+    assert len(set(rates)) == 40
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_search_visits_all_of_a_finite_space(seed: int) -> None:
+    space = SearchSpace(
+        "finite", (Parameter("a", Choice(tuple(range(40)))), Parameter("b", Int(1, 5, log=True)))
+    )
+    found = run("random", space, seed=seed, count=1000)
+    assert {c.config_id for c in found} == {c.config_id for c in space.grid(5)}
+
+
+def test_the_end_of_a_finite_space_depends_on_the_seed_too() -> None:
+    space = SearchSpace("finite", (Parameter("a", Choice(tuple(range(300)))),))
+    assert run("random", space, seed=1, count=300)[-20:] != run("random", space, seed=2, count=300)[-20:]
+
+
+def test_random_search_ends_when_a_float_has_no_further_double() -> None:
+    two = SearchSpace("two", (Parameter("a", Float(1.0, 1.0000000000000002)),))
+    assert len(run("random", two, count=10)) == 2
+
+
+def test_a_space_of_constants_is_one_config() -> None:
+    for name in ("random", "grid"):
+        assert [dict(config) for config in run(name, SearchSpace("one", constants={"lr": 1}))] == [{"lr": 1}]
+
+
+def test_grid_search_is_the_grid_whatever_the_seed() -> None:
+    assert (
+        run("grid", UNET, count=1000, grid_points=2)
+        == list(UNET.grid(2))
+        == run("grid", UNET, seed=9, count=1000, grid_points=2)
+    )
+
+
+def test_listed_search_needs_a_list() -> None:
+    with pytest.raises(SweepError, match="add `configs` to the space or use --searcher random"):
+        run("listed", UNET)
+
+
+def test_listed_search_ignores_the_parameters() -> None:
+    space = SearchSpace("mixed", (Parameter("lr", Float(0, 1)),), configs=(Config({"lr": 0.5}),))
+    assert run("listed", space) == list(space.configs)
+
+
+def test_an_unknown_searcher_is_told_the_sorted_names_and_the_close_one() -> None:
+    with pytest.raises(
+        SweepError, match=r"'randon'; did you mean 'random'\? \(allowed: grid, listed, random\)"
+    ):
+        make_searcher("randon")
+
+
+def test_a_grid_without_points_is_refused() -> None:
+    with pytest.raises(SweepError, match=r"grid_points: 0 .* 1 or more"):
+        make_searcher("grid", grid_points=0)

@@ -1,0 +1,46 @@
+"""How configs are proposed: the searchers by name.
+
+All of them start with a space's fixed configs, and `listed` ends with them. To add one: a module with a
+class that meets `Searcher`, and one line in `SEARCHERS`; the conformance suite then tests it. No searcher
+runs a trial or reads a store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from search_spaces.errors import allowed
+from tune.errors import SweepError
+from tune.searchers.base import Searcher
+from tune.searchers.grid import GridSearcher
+from tune.searchers.listed import ListedSearcher
+from tune.searchers.random import RandomSearcher
+
+__all__ = ["SEARCHERS", "GridSearcher", "ListedSearcher", "RandomSearcher", "Searcher", "make_searcher"]
+
+#: name -> factory, given the points per continuous parameter that only a grid has a use for.
+SEARCHERS: dict[str, Callable[[int], Searcher]] = {
+    "grid": GridSearcher,
+    "listed": lambda grid_points: ListedSearcher(),
+    "random": lambda grid_points: RandomSearcher(),
+}
+
+
+def make_searcher(name: str, *, grid_points: int = 3) -> Searcher:
+    """Make a searcher by its name.
+
+    Args:
+        name: a key of `SEARCHERS`.
+        grid_points: values per float or integer parameter for the grid searcher, at least 1.
+
+    Raises:
+        SweepError: if there is no searcher of that name, or the grid has no points.
+    """
+    problems = []
+    if name not in SEARCHERS:
+        problems.append(f"searcher: there is none named {name!r}; {allowed(name, SEARCHERS)}")
+    if grid_points < 1:
+        problems.append(f"grid_points: {grid_points} points make no grid; allowed: 1 or more")
+    if problems:
+        raise SweepError(problems)
+    return SEARCHERS[name](grid_points)

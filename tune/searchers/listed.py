@@ -1,0 +1,27 @@
+"""Runs a space's fixed configs and nothing else, even where the space has parameters too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from search_spaces import Config, SearchSpace
+from tune.errors import SweepError
+
+
+class ListedSearcher:
+    """Goes through the fixed configs once, in their order; the seed plays no part."""
+
+    def suggest(
+        self, index: int, history: Sequence[Config], *, space: SearchSpace, seed: int
+    ) -> Config | None:
+        """Propose fixed config number `index`; None past the last.
+
+        Raises:
+            SweepError: if the space has no fixed configs.
+        """
+        if not space.configs:
+            raise SweepError(
+                f"searcher: 'listed' runs fixed configs, but space {space.name!r} has none; "
+                "add `configs` to the space or use --searcher random"
+            )
+        return space.configs[index] if index < len(space.configs) else None

@@ -1,0 +1,97 @@
+"""Does training accept what a search space may propose? Asked before anything starts.
+
+Nothing is trained here. `search_spaces` does not know what its names mean and `landslide` does not know
+that spaces exist, so the question belongs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+
+from landslide.errors import SettingsError
+from landslide.settings import TrainSettings
+from search_spaces import Parameter, SearchSpace, Value
+from search_spaces.domains import show
+
+#: Combinations of domain ends and choices that are tried together; beyond that a space is checked value by
+#: value.
+MOST_COMBINATIONS = 512
+
+
+def settings_problems(space: SearchSpace) -> list[str]:
+    """Say what `landslide.TrainSettings` would reject of a space: unknown names, values out of range.
+
+    Tried are the constants, both ends of each numeric domain, each choice, and each fixed config; and, if
+    those are accepted one by one, up to 512 of their combinations. The ranges of the settings have no
+    holes, so that what holds at both ends holds in between. Takes milliseconds and does not load torch;
+    whether an encoder exists is the question of `encoder_problems`.
+
+    Returns:
+        Sentences that name the space and the parameter; none if every config can be trained with.
+    """
+    found: dict[str, str] = {}  # what the settings said -> where in the space, the first time
+    for where, values in _single_values(space):
+        for problem in _rejections(values):
+            found.setdefault(problem, where)
+    if not found:
+        for where, values in _combinations(space):
+            for problem in _rejections(values):
+                found.setdefault(problem, where)
+    problems = [f"space {space.name!r}, {where}: {problem}" for problem, where in found.items()]
+    if "epochs" in space.names:
+        advice = "epochs are the sweep's, the same for every config; remove it and use --max-epochs"
+        problems.append(f"space {space.name!r}, epochs: {advice}")
+    return problems
+
+
+def encoder_problems(space: SearchSpace) -> list[str]:
+    """Say which encoders and pretrained weights of a space do not exist; loads torch, which takes seconds.
+
+    Args:
+        space: one that `settings_problems` has nothing to say about.
+    """
+    from landslide import model
+
+    names = ("backbone", "encoder_weights")
+    pairs: dict[tuple[Value, ...], TrainSettings] = {}
+    for values in (values for _, values in (*_single_values(space), *_combinations(space))):
+        settings = TrainSettings.from_mapping({name: values[name] for name in names if name in values})
+        pairs.setdefault((settings.backbone, settings.encoder_weights), settings)
+    found = [problem for settings in pairs.values() for problem in model.encoder_problems(settings)]
+    return [f"space {space.name!r}: {problem}" for problem in dict.fromkeys(found)]
+
+
+def _rejections(values: Mapping[str, Value]) -> tuple[str, ...]:
+    try:
+        TrainSettings.from_mapping(values)
+    except SettingsError as error:
+        return error.problems
+    return ()
+
+
+def _single_values(space: SearchSpace) -> Iterator[tuple[str, Mapping[str, Value]]]:
+    """Each declared value with as little around it as it needs, and where it is declared."""
+    yield "constants", space.constants
+    for parameter in space.parameters:
+        around = {**space.constants, **_parent_values(space, parameter)}
+        for value in parameter.domain.grid(2):
+            yield f"parameters.{parameter.name} = {show(value)}", {**around, parameter.name: value}
+    for index, config in enumerate(space.configs):
+        yield f"configs[{index}]" + (f" ({config.label})" if config.label else ""), config.values
+
+
+def _parent_values(space: SearchSpace, parameter: Parameter) -> dict[str, Value]:
+    """Values under which the parameter is active, for its parents that are parameters, and theirs."""
+    searched = {candidate.name: candidate for candidate in space.parameters}
+    values: dict[str, Value] = {}
+    for condition in parameter.when:
+        if condition.parameter in searched:
+            values |= _parent_values(space, searched[condition.parameter])
+            values[condition.parameter] = condition.values[0]
+    return values
+
+
+def _combinations(space: SearchSpace) -> Iterator[tuple[str, Mapping[str, Value]]]:
+    for config in islice(space.grid(points=2), MOST_COMBINATIONS):
+        yield f"config {config.config_id}", config.values
