@@ -1,0 +1,42 @@
+"""The errors of the `results` package.
+
+::
+
+    ResultsError (RuntimeError)     base: every problem found, reported together
+    ├── StoreError                  a run directory cannot be created, opened, read or written
+    └── ExportError                 a model cannot be picked, checked or shipped
+
+This module imports nothing heavy: the command line catches `ResultsError` before pyarrow is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class ResultsError(RuntimeError):
+    """Base of what goes wrong with results.
+
+    Args:
+        problems: one sentence each, saying what is wrong, where, what is allowed and what to do.
+        heading: the line above the list.
+    """
+
+    heading = "the results cannot be used"
+
+    def __init__(self, problems: Sequence[str] | str, heading: str | None = None) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        lines = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(f"{heading or self.heading}:\n{lines}")
+
+
+class StoreError(ResultsError):
+    """A run directory cannot be created, opened, read or written."""
+
+    heading = "the results store cannot be used"
+
+
+class ExportError(ResultsError):
+    """A model cannot be picked, checked or shipped."""
+
+    heading = "nothing was exported"

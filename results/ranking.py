@@ -1,0 +1,268 @@
+"""From the recorded rows to a ranking of configs, by rules that never flatter.
+
+- A run has a score only if it ended by itself (all its epochs, or its own patience): the best value of the
+  metric over its epochs. Runs at unequal budgets are never averaged.
+- A run stopped by the policy has no final score; its config is listed after those with final scores, with its
+  value at the largest epoch that all its runs reached.
+- Failed runs are counted beside the mean, missing runs (interrupted sweep) too; neither is ever filled in.
+
+Says nothing about which difference is real: that is `verdict.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from results.records import FAILURES, RunStatus
+from results.schema import config_values
+from results.scores import Curve, RankedRun, finite, read_curves, read_runs
+from results.statistics import Floats, config_sds, mean_intervals
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from results.store import ResultsStore
+
+
+#: one minus the coverage of every interval.
+#: Not an argument: it is not to be chosen after a look at the data.
+ALPHA = 0.05
+
+
+class ConfigState(StrEnum):
+    """How far the runs of a config got; the order is the order in the ranking."""
+
+    COMPLETE = "complete"  #: every planned run finished or failed, at least one finished
+    INCOMPLETE = "incomplete"  #: some planned runs have not ended, none was stopped by the policy
+    STOPPED = "stopped"  #: the policy stopped at least one run: no final score
+    FAILED = "failed"  #: every planned run failed
+
+
+@dataclass(frozen=True)
+class RankedConfig:
+    """One row of the ranking. Numbers are in the metric's own direction; None = cannot be computed.
+
+    Attributes:
+        position: from 1.
+        config_id, label, values: the config.
+        state: see `ConfigState`.
+        runs: every run that left a trace, by replicate.
+        n: runs with a score.
+        mean, sd: over these runs.
+        low, high: t interval of the mean with the sd pooled over configs; holds for one config at a time.
+        n_failed, n_stopped, n_missing: runs without a score, by reason.
+        epochs: spent on all runs.
+        common_epoch, common_value: for stopped configs: the largest epoch that all of its runs reached, and
+            the mean of their best values up to it. Not comparable with final scores.
+    """
+
+    position: int
+    config_id: str
+    label: str | None
+    values: Mapping[str, object]
+    state: ConfigState
+    runs: tuple[RankedRun, ...]
+    n: int
+    mean: float | None
+    sd: float | None
+    low: float | None
+    high: float | None
+    n_failed: int
+    n_stopped: int
+    n_missing: int
+    epochs: int
+    common_epoch: int | None
+    common_value: float | None
+
+    @property
+    def name(self) -> str:
+        """The label, or the id when there is none."""
+        return self.label or self.config_id
+
+    def score_of(self, replicate: int) -> float | None:
+        """Final score on this replicate; None without one."""
+        return next((run.score for run in self.runs if run.replicate == replicate), None)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Configs from the best to the worst, and what they were ranked by."""
+
+    metric: str
+    mode: str
+    replicates: int
+    alpha: float
+    rows: tuple[RankedConfig, ...]
+
+    @property
+    def sign(self) -> int:
+        """+1 when higher is better, -1 when lower is."""
+        return 1 if self.mode == "max" else -1
+
+    @property
+    def scored(self) -> tuple[RankedConfig, ...]:
+        """The configs that have final scores and may be compared."""
+        return tuple(
+            row for row in self.rows if row.state in (ConfigState.COMPLETE, ConfigState.INCOMPLETE) and row.n
+        )
+
+    def matrix(self) -> Floats:
+        """Scores of `scored`, (n_configs, n_replicates), turned so that higher is better; NaN = none."""
+        return _matrix([row.runs for row in self.scored], self.sign)
+
+    def row(self, config_id: str) -> RankedConfig | None:
+        """The row of a config, if it is in the ranking."""
+        return next((row for row in self.rows if row.config_id == config_id), None)
+
+
+def rank_store(store: ResultsStore) -> Ranking:
+    """`rank` a run directory by its own sweep; `replicates` that is no number counts as unplanned."""
+    planned = store.sweep["replicates"]
+    return rank(
+        store.epochs(),
+        store.runs(),
+        store.configs(),
+        metric=str(store.sweep["metric"]),
+        mode=str(store.sweep["mode"]),
+        replicates=planned if isinstance(planned, int) else 0,
+    )
+
+
+def rank(
+    epochs: pa.Table,
+    runs: pa.Table,
+    configs: pa.Table,
+    *,
+    metric: str,
+    mode: str,
+    replicates: int,
+) -> Ranking:
+    """Rank configs by the mean of their runs' final scores.
+
+    Ties keep the order of the config ids.
+
+    Args:
+        epochs: `ResultsStore.epochs()`.
+        runs: `ResultsStore.runs()`.
+        configs: `ResultsStore.configs()`.
+        metric: a column of `epochs`.
+        mode: ``max`` or ``min``.
+        replicates: how many runs were planned for every config; more are welcome.
+
+    Raises:
+        ValueError: unknown metric or mode.
+    """
+    if mode not in ("max", "min"):
+        raise ValueError(f"mode must be 'max' or 'min', not {mode!r}")
+    if metric not in epochs.column_names:
+        raise ValueError(f"metric {metric!r} is not a column of epochs: {', '.join(epochs.column_names)}")
+    sign = 1 if mode == "max" else -1
+    curves = read_curves(epochs, metric)
+    by_config = read_runs(runs, curves, sign)
+    labels = dict(
+        zip(configs.column("config_id").to_pylist(), configs.column("label").to_pylist(), strict=True)
+    )
+    values = config_values(configs)
+    drafts = [
+        _draft(config_id, by_config.get(config_id, ()), curves, sign, replicates)
+        | {"label": labels.get(config_id), "values": values.get(config_id, {})}
+        for config_id in sorted({*labels, *by_config})
+    ]
+    _add_intervals(drafts, sign)
+    drafts.sort(key=lambda draft: _order(draft, sign))
+    rows = tuple(RankedConfig(position=i, **draft) for i, draft in enumerate(drafts, start=1))
+    return Ranking(metric, mode, replicates, ALPHA, rows)
+
+
+def _draft(
+    config_id: str,
+    runs: tuple[RankedRun, ...],
+    curves: Mapping[str, Curve],
+    sign: int,
+    replicates: int,
+) -> dict[str, Any]:
+    """Everything of a row that needs no other config."""
+    stopped = [run for run in runs if run.status is RunStatus.STOPPED]
+    # A run that finished without one finite value of the metric has failed at its task.
+    failed = [
+        run
+        for run in runs
+        if run.status in FAILURES or (run.status is RunStatus.FINISHED and run.score is None)
+    ]
+    ended = {run.replicate for run in runs if run.status is not None}
+    expected = {*range(replicates), *(run.replicate for run in runs)}
+    scores = [run.score for run in runs if run.score is not None]
+    if stopped:
+        state = ConfigState.STOPPED
+    elif expected - ended or not runs:
+        state = ConfigState.INCOMPLETE
+    else:
+        state = ConfigState.COMPLETE if scores else ConfigState.FAILED
+    common_epoch, common_value = _common(runs, curves, sign) if stopped else (None, None)
+    final = state in (ConfigState.COMPLETE, ConfigState.INCOMPLETE)
+    return {
+        "config_id": config_id,
+        "state": state,
+        "runs": runs,
+        "n": len(scores),
+        "mean": float(np.mean(scores)) if scores and final else None,
+        "n_failed": len(failed),
+        "n_stopped": len(stopped),
+        "n_missing": len(expected - ended),
+        "epochs": sum(run.epochs for run in runs),
+        "common_epoch": common_epoch,
+        "common_value": common_value,
+    }
+
+
+def _common(
+    runs: tuple[RankedRun, ...], curves: Mapping[str, Curve], sign: int
+) -> tuple[int | None, float | None]:
+    """Largest epoch that all runs without a failure reached, and the mean of their best values up to it."""
+    own = [curves[run.trial_key] for run in runs if run.status not in FAILURES and run.trial_key in curves]
+    if not own:
+        return None, None
+    epoch = min(curve.points[-1][0] for curve in own)
+    best = [curve.best(sign, until=epoch) for curve in own]
+    values = [point[0] for point in best if point]
+    return epoch, float(np.mean(values)) if len(values) == len(own) else None
+
+
+def _add_intervals(drafts: list[dict[str, Any]], sign: int) -> None:
+    """Standard deviation and pooled t interval of every draft that has a mean; None elsewhere."""
+    for draft in drafts:
+        draft |= {"sd": None, "low": None, "high": None}
+    final = [draft for draft in drafts if draft["mean"] is not None]
+    if not final:
+        return
+    matrix = sign * _matrix([draft["runs"] for draft in final], sign)
+    intervals = mean_intervals(matrix, alpha=ALPHA)
+    for draft, sd, (low, high) in zip(final, config_sds(matrix), intervals, strict=True):
+        draft |= {"sd": finite(sd), "low": finite(low), "high": finite(high)}
+
+
+def _matrix(groups: list[tuple[RankedRun, ...]], sign: int) -> Floats:
+    width = max((run.replicate for runs in groups for run in runs), default=-1) + 1
+    matrix = np.full((len(groups), width), np.nan)
+    for i, runs in enumerate(groups):
+        for run in runs:
+            if run.score is not None:
+                matrix[i, run.replicate] = sign * run.score
+    return matrix
+
+
+def _order(draft: Mapping[str, Any], sign: int) -> tuple[float, float, float, str]:
+    """Sort key: state, then (for stopped configs) how far it got, then the value, then the id."""
+    value = draft["mean"] if draft["mean"] is not None else draft["common_value"]
+    return (
+        list(ConfigState).index(draft["state"]),
+        -(draft["common_epoch"] or 0),
+        -sign * value if value is not None else math.inf,
+        draft["config_id"],
+    )

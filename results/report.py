@@ -1,0 +1,148 @@
+"""The report of a run directory: verdict.json, report.md, and report.html as one self-contained page.
+
+Gathers and renders; judges nothing itself. May be called while the sweep runs: it then reports what is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from results.atomic import replace_text
+from results.effects import parameter_effects
+from results.errors import StoreError
+from results.figures import curve_figure, effect_figure, ranking_figure
+from results.ranking import Ranking, rank_store
+from results.store import ResultsStore
+from results.tables import (
+    budget_table,
+    comparison_table,
+    decision_table,
+    effect_table,
+    failure_table,
+    metric_name,
+    number,
+    ranking_table,
+    stopped_table,
+)
+from results.verdict import Verdict, judge, write_verdict
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """The files of a report, and what they say."""
+
+    html: Path
+    markdown: Path
+    verdict_json: Path
+    ranking: Ranking
+    verdict: Verdict
+
+
+def write_report(run_dir: Path) -> ReportPaths:
+    """Write the report into the run directory, replacing an older one.
+
+    Raises:
+        StoreError: not a run directory, or not writable.
+    """
+    run_dir = Path(run_dir)
+    store = ResultsStore.read(run_dir)
+    ranking = rank_store(store)
+    verdict = judge(ranking)
+    facts = _facts(store, ranking, verdict)
+    paths = ReportPaths(
+        run_dir / "report.html", run_dir / "report.md", run_dir / "verdict.json", ranking, verdict
+    )
+    try:
+        write_verdict(verdict, paths.verdict_json)
+        replace_text(paths.markdown, _render("report.md.j2", facts))
+        replace_text(paths.html, _render("report.html.j2", facts))
+    except OSError as error:
+        raise StoreError(f"{run_dir} cannot be written ({error}): the report needs space there") from error
+    return paths
+
+
+def _facts(store: ResultsStore, ranking: Ranking, verdict: Verdict) -> dict[str, Any]:
+    """Everything the templates show."""
+    epochs, runs, decisions = (
+        store.epochs().to_pylist(),
+        store.runs().to_pylist(),
+        store.decisions().to_pylist(),
+    )
+    names = {row.config_id: row.name for row in ranking.rows}
+    effects = parameter_effects(ranking)
+    return {
+        "sweep": store.sweep,
+        "sweep_json": json.dumps(dict(store.sweep), indent=2, ensure_ascii=False),
+        "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "metric": metric_name(ranking.metric),
+        "ranking": ranking,
+        "verdict": verdict,
+        "key_figures": key_figures(verdict),
+        "ranking_table": ranking_table(ranking),
+        "comparison_table": comparison_table(verdict),
+        "stopped_table": stopped_table(ranking),
+        "effect_table": effect_table(effects),
+        "decision_table": decision_table(decisions, names),
+        "failure_table": failure_table(runs, names),
+        "budget_table": budget_table(runs, epochs),
+        "ranking_figure": ranking_figure(ranking),
+        "curve_figure": curve_figure(ranking, epochs),
+        "effect_figure": effect_figure(ranking, effects),
+    }
+
+
+def key_figures(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:
+    """The numbers a reader asks for first: name, value, meaning."""
+    metric, noise, residual = metric_name(verdict.metric), verdict.seed_noise, verdict.residual_noise
+    figures = []
+    if expected := verdict.expected:
+        how = (
+            "drawn towards the other configs"
+            if expected.shrunk
+            else "plain mean: too few configs to correct it"
+        )
+        interval = "" if expected.low is None else f" [{number(expected.low)}, {number(expected.high)}]"
+        value = number(expected.expected) + interval
+        figures.append((f"expected {metric} of {verdict.best_name}", value, f"on new seeds; {how}"))
+        gain = (
+            f"quoted alone, {abs(expected.best_single_run - expected.expected):.4f} too good to expect again"
+        )
+        figures.append(("best single run", number(expected.best_single_run), gain))
+    if noise.sd is not None:
+        interval = f"{number(noise.low)} to {number(noise.high)}, {noise.df} degrees of freedom"
+        figures.append(("seed noise (sd)", number(noise.sd), interval))
+    if verdict.pair_correlation is not None:
+        value = f"{verdict.pair_correlation:.2f}"
+        meaning = f"share of the seed variance that shared seeds remove; sd left {number(residual.sd)}"
+        figures.append(("correlation of pairs", value, meaning))
+    runs = f"{len(verdict.runs_used)} of {verdict.n_runs}"
+    lost = f"{verdict.n_failed} failed, {verdict.n_stopped} stopped early, {verdict.n_missing} missing"
+    figures.append(("runs with a score", runs, lost))
+    return tuple(figures)
+
+
+def _render(template: str, facts: Mapping[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("results", "templates"),
+        autoescape=template.endswith(".html.j2"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = _cell
+    return environment.get_template(template).render(facts)
+
+
+def _cell(text: str) -> str:
+    """A text as a Markdown table cell: one line, no markup of its own."""
+    line = " ".join(str(text).split())
+    for mark in ("\\", "|", "`", "*", "_", "[", "]", "#"):
+        line = line.replace(mark, "\\" + mark)
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

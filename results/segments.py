@@ -1,0 +1,233 @@
+"""One table of the store on disk: parquet parts, the write-ahead file before them, and the rows before that.
+
+A row is *pending* (memory), then *durable* (write-ahead file), then in a *part* (immutable parquet).
+Write-ahead file N becomes part N and nothing else does, so a crash between the two loses and doubles nothing.
+One writer at a time; that is the store's business, not this module's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from results.atomic import replace_file
+from results.schema import TableSchema, conform
+from results.wal import WriteAheadFile, read_wal
+
+#: a part that vanishes between listing and reading was compacted by the writer: list again.
+_READ_ATTEMPTS = 5
+_PART = re.compile(r"part-(\d+)(?:-(\d+))?\.parquet")
+
+
+@dataclass(frozen=True, order=True)
+class Part:
+    """One parquet file and the numbers of the write-ahead files whose rows it holds (first..last)."""
+
+    last: int
+    first: int
+    path: Path
+
+    def covers(self, other: Part) -> bool:
+        """Whether this part was compacted from the other one."""
+        return self != other and self.first <= other.first and other.last <= self.last
+
+
+class Segments:
+    """The files and buffers of one table.
+
+    Args:
+        run_dir: the run directory.
+        table: name, columns and key.
+    """
+
+    def __init__(self, run_dir: Path, table: TableSchema) -> None:
+        self.table = table
+        self._folder = run_dir / table.name
+        self._wal_folder = run_dir / "wal"
+        self._pending: list[pa.RecordBatch] = []
+        self._durable: list[pa.RecordBatch] = []
+        self._wal: WriteAheadFile | None = None
+        self._sealed = False
+
+    # ----- writing
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Keep a batch in memory until `flush`."""
+        self._pending.append(batch)
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether rows wait in memory."""
+        return bool(self._pending)
+
+    @property
+    def durable_rows(self) -> int:
+        """Number of rows in the current write-ahead file."""
+        return sum(batch.num_rows for batch in self._durable)
+
+    def flush(self) -> None:
+        """Append the pending rows to the write-ahead file and force them to disk.
+
+        Raises:
+            OSError: the rows are still pending; call again when the cause is gone.
+        """
+        if not self._pending:
+            return
+        if self._sealed:
+            self.rotate()
+        batch = pa.Table.from_batches(self._pending).combine_chunks().to_batches()[0]
+        if self._wal is None:
+            number = self._next_number()
+            path = self._wal_folder / f"{self.table.name}-{number:06d}.arrows"
+            self._wal = WriteAheadFile(path, self.table.arrow)
+        try:
+            self._wal.append(batch)
+        except OSError:
+            self._sealed = True  # never append after a failure: rotate first, then start a new file
+            raise
+        self._durable.append(batch)
+        self._pending.clear()
+
+    def rotate(self) -> None:
+        """Turn the write-ahead file into a parquet part.
+
+        Raises:
+            OSError: the rows are still in the write-ahead file; call again when the cause is gone.
+        """
+        if self._wal is None:
+            return
+        if self._durable:
+            rows = pa.Table.from_batches(self._durable, schema=self.table.arrow)
+            self._write_part(rows, f"part-{_wal_number(self._wal.path):06d}.parquet")
+        self._wal.close()
+        _remove(self._wal.path)
+        self._wal, self._sealed = None, False
+        self._durable.clear()
+
+    def close(self) -> None:
+        """Let go of the write-ahead file without folding it; the next open does that."""
+        if self._wal is not None:
+            self._wal.close()
+
+    def fold_leftovers(self) -> None:
+        """After a crash: fold every leftover write-ahead file into its part and drop compacted parts.
+
+        Raises:
+            OSError: the disk does not take it; nothing is lost.
+        """
+        self._folder.mkdir(exist_ok=True)
+        done = self._parts()
+        for path in self._wal_files():
+            if not any(part.first <= _wal_number(path) <= part.last for part in done):
+                rows = self._conform(read_wal(path, self.table.arrow), path)
+                if rows.num_rows:
+                    self._write_part(rows, f"part-{_wal_number(path):06d}.parquet")
+            _remove(path)
+        current = self._current_parts()
+        for part in self._parts():
+            if part not in current:
+                _remove(part.path)
+
+    def compact(self) -> None:
+        """Rewrite all parts as one, without the rows that later ones replaced.
+
+        Raises:
+            OSError: the disk does not take it; the parts are as they were.
+        """
+        parts = self._current_parts()
+        if len(parts) < 2:
+            return
+        rows = self.deduplicated(pa.concat_tables([self._read_part(part) for part in parts]))
+        self._write_part(rows, f"part-{min(p.first for p in parts):06d}-{parts[-1].last:06d}.parquet")
+        for part in parts:
+            _remove(part.path)
+
+    # ----- reading
+
+    def read(self) -> pa.Table:
+        """All rows, the last of each key, in the order of their arrival; safe beside a writer."""
+        for _ in range(_READ_ATTEMPTS - 1):
+            with contextlib.suppress(FileNotFoundError):
+                return self._read()
+        return self._read()
+
+    def _read(self) -> pa.Table:
+        own = self._wal.path if self._wal else None
+        leftovers: dict[int, pa.Table] = {}
+        for path in self._wal_files():
+            if path != own:
+                with contextlib.suppress(FileNotFoundError):
+                    leftovers[_wal_number(path)] = self._conform(read_wal(path, self.table.arrow), path)
+        # Parts are listed after the write-ahead files: a file that vanished in between is a part by now.
+        parts = self._current_parts()
+        folded = {number for part in parts for number in leftovers if part.first <= number <= part.last}
+        tables = [self._read_part(part) for part in parts]
+        tables += [rows for number, rows in sorted(leftovers.items()) if number not in folded]
+        tables.append(pa.Table.from_batches([*self._durable, *self._pending], schema=self.table.arrow))
+        return self.deduplicated(pa.concat_tables(tables))
+
+    def deduplicated(self, rows: pa.Table) -> pa.Table:
+        """The last row of each key, in the order of arrival of these last rows."""
+        position = pa.array(np.arange(rows.num_rows))
+        last = (
+            rows.select(list(self.table.key))
+            .append_column("position", position)
+            .group_by(list(self.table.key))
+            .aggregate([("position", "max")])
+            .column("position_max")
+        )
+        if len(last) == rows.num_rows:
+            return rows
+        return rows.take(last.sort())
+
+    # ----- files
+
+    def _conform(self, rows: pa.Table, path: Path) -> pa.Table:
+        return conform(rows, self.table.arrow, str(path))
+
+    def _read_part(self, part: Part) -> pa.Table:
+        with pq.ParquetFile(part.path) as file:
+            return self._conform(file.read(), part.path)
+
+    def _write_part(self, rows: pa.Table, name: str) -> None:
+        self._folder.mkdir(exist_ok=True)
+        replace_file(self._folder / name, lambda file: pq.write_table(rows, file, compression="zstd"))
+
+    def _parts(self) -> list[Part]:
+        """Every parquet part on disk, oldest rows first."""
+        found = []
+        for path in self._folder.glob("part-*.parquet"):
+            match = _PART.fullmatch(path.name)
+            if match:
+                first = int(match[1])
+                found.append(Part(int(match[2] or first), first, path))
+        return sorted(found)
+
+    def _current_parts(self) -> Sequence[Part]:
+        """The parts that no compacted part has replaced."""
+        parts = self._parts()
+        return [part for part in parts if not any(other.covers(part) for other in parts)]
+
+    def _wal_files(self) -> list[Path]:
+        return sorted(self._wal_folder.glob(f"{self.table.name}-*.arrows"))
+
+    def _next_number(self) -> int:
+        used = [part.last for part in self._parts()] + [_wal_number(path) for path in self._wal_files()]
+        return max(used, default=-1) + 1
+
+
+def _wal_number(path: Path) -> int:
+    return int(path.stem.rpartition("-")[2])
+
+
+def _remove(path: Path) -> None:
+    """Remove a file whose rows are elsewhere; one that is held open (Windows) goes at the next open."""
+    with contextlib.suppress(OSError):
+        path.unlink()

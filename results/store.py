@@ -1,0 +1,297 @@
+"""The results of one sweep in one local directory: durable while it runs, readable while it is written.
+
+`ResultsStore` owns identity (`sweep.json`), the schema version, durability and completeness. It does not
+know what is good: ranking and statistics are elsewhere. One process writes, from one thread; any number read.
+
+::
+
+    RUN_DIR/sweep.json  configs.parquet  epochs/ runs/ decisions/ patches/part-*.parquet  wal/  checkpoints/
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock
+
+from results.atomic import replace_file, replace_text
+from results.errors import StoreError
+from results.records import ConfigRecord, DecisionRecord, EpochRecord, PatchRecord, RunRecord
+from results.run_dir import local, lock_writer, not_writable, read_sweep, refuse_occupied, sweep_text
+from results.schema import CONFIG_COLUMNS, TABLES, config_table, conform, to_batch
+from results.segments import Segments
+
+#: a row goes to disk at the first call after it is this old (seconds): half of what we promise.
+FLUSH_SECONDS = 0.5
+#: a write-ahead file becomes a parquet part after this many seconds or rows, whichever is first.
+ROTATE_SECONDS = 30.0
+ROTATE_ROWS = 20_000
+
+
+class ResultsStore:
+    """A run directory. Make one with `create`, `open` (to write) or `read` (to look).
+
+    A row handed to an ``add_*`` method is never lost by an error of the disk: it stays in memory, the
+    `StoreError` says what happened, and the next `flush` tries again.
+    """
+
+    def __init__(
+        self, run_dir: Path, sweep: Mapping[str, Any], lock: FileLock | None, *, clock: Callable[[], float]
+    ) -> None:
+        self.run_dir = run_dir
+        self.sweep: Mapping[str, Any] = MappingProxyType(dict(sweep))
+        self._lock = lock
+        self._clock = clock
+        self._segments = {name: Segments(run_dir, table) for name, table in TABLES.items()}
+        self._configs: dict[str, tuple[str, str | None, Mapping[str, object]]] = {}
+        self._configs_changed = False
+        self._oldest_pending: float | None = None
+        self._last_rotation = clock()
+
+    # ----- making one
+
+    @classmethod
+    def create(
+        cls, run_dir: Path, sweep: Mapping[str, Any], *, clock: Callable[[], float] = time.monotonic
+    ) -> Self:
+        """Start a run directory and write `sweep.json`.
+
+        Args:
+            run_dir: a directory that does not exist, or is empty.
+            sweep: the resolved sweep, JSON-able, with at least sweep_id, name, metric, mode, max_epochs
+                and replicates.
+            clock: seconds that only go forward; for tests.
+
+        Raises:
+            StoreError: the directory holds a sweep or other files, cannot be written, or `sweep` lacks a key.
+        """
+        run_dir = local(run_dir)
+        text = sweep_text(sweep)
+        refuse_occupied(run_dir, str(sweep["sweep_id"]))
+        try:
+            run_dir.mkdir(parents=True, exist_ok=True)
+            lock = lock_writer(run_dir)
+            for name in ("wal", "checkpoints", *TABLES):
+                (run_dir / name).mkdir(exist_ok=True)
+            replace_text(run_dir / "sweep.json", text)
+        except OSError as error:
+            raise not_writable(run_dir, error) from error
+        return cls(run_dir, json.loads(text), lock, clock=clock)
+
+    @classmethod
+    def open(cls, run_dir: Path, *, clock: Callable[[], float] = time.monotonic) -> Self:
+        """Open a run directory to write on, folding in what a crash left behind.
+
+        Raises:
+            StoreError: not a run directory, written by a newer version, being written by another process,
+                or not writable.
+        """
+        run_dir = local(run_dir)
+        sweep = read_sweep(run_dir)
+        try:
+            store = cls(run_dir, sweep, lock_writer(run_dir), clock=clock)
+            (run_dir / "wal").mkdir(exist_ok=True)
+            for segments in store._segments.values():
+                segments.fold_leftovers()
+        except OSError as error:
+            raise not_writable(run_dir, error) from error
+        for row in store.configs().to_pylist():
+            store._configs[row["config_id"]] = (row["origin"], row["label"], json.loads(row["values_json"]))
+        return store
+
+    @classmethod
+    def read(cls, run_dir: Path) -> Self:
+        """Open a run directory to look at, also while a sweep writes; nothing on disk is changed.
+
+        Raises:
+            StoreError: not a run directory, or written by a newer version.
+        """
+        run_dir = local(run_dir)
+        return cls(run_dir, read_sweep(run_dir), None, clock=time.monotonic)
+
+    # ----- adding rows
+
+    def add_config(self, config: ConfigRecord) -> None:
+        """Record a suggested config; a later one with the same id replaces it."""
+        entry = (config.origin, config.label, dict(config.values))
+        try:
+            config_table({config.config_id: entry})
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise StoreError(f"config {config.config_id}: {error}", "a config cannot be stored") from error
+        if self._configs.get(config.config_id) != entry:
+            self._configs[config.config_id] = entry
+            self._configs_changed = True
+            self._received()
+
+    def add_epoch(self, epoch: EpochRecord) -> None:
+        """Record an epoch; a later row for the same trial and epoch replaces it."""
+        self._add("epochs", [epoch])
+
+    def add_run(self, run: RunRecord) -> None:
+        """Record the end of a run; a later row for the same trial replaces it."""
+        self._add("runs", [run])
+
+    def add_decision(self, decision: DecisionRecord) -> None:
+        """Record a decision of the policy."""
+        self._add("decisions", [decision])
+
+    def add_patches(self, patches: Sequence[PatchRecord]) -> None:
+        """Record the pixel counts of a run's best epoch; later counts of the same patch replace them."""
+        if patches:
+            self._add("patches", patches)
+
+    def tick(self) -> None:
+        """Do what is due: flush rows older than half a second, rotate an old write-ahead file.
+
+        Raises:
+            StoreError: the disk did not take it; every row is kept.
+        """
+        now = self._clock()
+        if self._oldest_pending is not None and now - self._oldest_pending >= FLUSH_SECONDS:
+            self.flush()
+        full = any(segments.durable_rows >= ROTATE_ROWS for segments in self._segments.values())
+        if full or now - self._last_rotation >= ROTATE_SECONDS:
+            self._last_rotation = now
+            self._on_disk(lambda segments: segments.rotate())
+
+    def flush(self) -> None:
+        """Force every row received so far to disk; when this returns they survive kill -9 and power loss.
+
+        Raises:
+            StoreError: the disk did not take them; they are kept, and the next call tries again.
+        """
+        self._writable()
+        self._on_disk(lambda segments: segments.flush())
+        if self._configs_changed:
+            table = config_table(self._configs)
+            try:
+                replace_file(
+                    self.run_dir / "configs.parquet",
+                    lambda file: pq.write_table(table, file, compression="zstd"),
+                )
+            except OSError as error:
+                raise self._kept(error) from error
+            self._configs_changed = False
+        self._oldest_pending = None
+
+    def compact(self) -> None:
+        """At the end of a sweep: one parquet file per table, without replaced rows, and no write-ahead file.
+
+        Raises:
+            StoreError: the disk did not take it; every row is kept.
+        """
+        self.flush()
+        self._on_disk(lambda segments: segments.rotate())
+        self._on_disk(lambda segments: segments.compact())
+
+    def close(self) -> None:
+        """Flush, turn the write-ahead files into parts, and let the next writer in. May be called twice.
+
+        Raises:
+            StoreError: the disk did not take the last rows; the store stays open with them.
+        """
+        if self._lock is None:
+            return
+        self.flush()
+        self._on_disk(lambda segments: segments.rotate())
+        self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # ----- reading rows
+
+    def configs(self) -> pa.Table:
+        """configs.parquet: config_id, label, origin, values_json, then one column per parameter."""
+        if self._configs:
+            return config_table(self._configs)
+        path = self.run_dir / "configs.parquet"
+        if not path.exists():
+            return CONFIG_COLUMNS.empty_table()
+        with pq.ParquetFile(path) as file:
+            table = file.read()
+        conform(
+            table.select([n for n in table.column_names if n in CONFIG_COLUMNS.names]),
+            CONFIG_COLUMNS,
+            str(path),
+        )
+        return table
+
+    def epochs(self) -> pa.Table:
+        """One row per (trial_key, epoch), the last one received."""
+        return self._segments["epochs"].read()
+
+    def runs(self) -> pa.Table:
+        """One row per trial_key that has ended, the last one received."""
+        return self._segments["runs"].read()
+
+    def decisions(self) -> pa.Table:
+        """One row per (trial_key, epoch, rung, action), the last one received."""
+        return self._segments["decisions"].read()
+
+    def patches(self) -> pa.Table:
+        """One row per (trial_key, patch_id), the last one received."""
+        return self._segments["patches"].read()
+
+    def missing(self, trial_keys: Iterable[str]) -> list[str]:
+        """Those of the planned trials that have not ended in any way, in the given order."""
+        ended = set(self.runs().column("trial_key").to_pylist())
+        return [key for key in trial_keys if key not in ended]
+
+    def checkpoint_dir(self, trial_key: str) -> Path:
+        """Where the trial keeps its checkpoints; not created here."""
+        return self.run_dir / "checkpoints" / trial_key
+
+    # ----- inside
+
+    def _add(self, name: str, records: Sequence[Any]) -> None:
+        self._writable()
+        segments = self._segments[name]
+        columns = segments.table.arrow.names
+        rows = [{column: getattr(record, column) for column in columns} for record in records]
+        segments.add(to_batch(rows, segments.table))
+        self._received()
+
+    def _received(self) -> None:
+        if self._oldest_pending is None:
+            self._oldest_pending = self._clock()
+        self.tick()
+
+    def _on_disk(self, action: Callable[[Segments], None]) -> None:
+        """Do `action` to every table, also after one failed, then report."""
+        errors = []
+        for segments in self._segments.values():
+            try:
+                action(segments)
+            except OSError as error:
+                errors.append(error)
+        if errors:
+            raise self._kept(errors[0]) from errors[0]
+
+    def _kept(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"{self.run_dir} did not take the last rows ({error}); they are kept in memory: "
+            "free space or restore the disk, the next flush tries again",
+            "results could not be written",
+        )
+
+    def _writable(self) -> None:
+        if self._lock is None:
+            raise StoreError(f"{self.run_dir} is not open for writing: use ResultsStore.open")
+
+    def _release(self) -> None:
+        assert self._lock is not None
+        for segments in self._segments.values():
+            segments.close()
+        self._lock.release()
+        self._lock = None

@@ -1,0 +1,179 @@
+"""Recorded sweeps to test against: built through the store, deterministic, without training.
+
+A module beside the tests, made importable by `conftest.py`; the command line's tests use it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from results import (
+    ConfigRecord,
+    DecisionRecord,
+    EpochRecord,
+    PatchRecord,
+    ResultsStore,
+    RunRecord,
+    RunStatus,
+)
+
+SWEEP: dict[str, Any] = {
+    "sweep_id": "sweep0001",
+    "name": "recorded",
+    "metric": "val_iou",
+    "mode": "max",
+    "max_epochs": 6,
+    "replicates": 3,
+    "data_id": "data0001",
+}
+SIX_CONFIGS: tuple[Mapping[str, Any], ...] = tuple(
+    {"backbone": backbone, "loss": loss, "lr": lr, "batch_size": batch, "scheduler": "cosine"}
+    for backbone, loss, lr, batch in (
+        ("resnet34", "dice-bce", 1e-4, 16),
+        ("resnet34", "dice-focal", 1e-4, 32),
+        ("resnet50", "dice-bce", 1e-4, 32),
+        ("resnet34", "dice-focal", 5e-5, 32),
+        ("resnet50", "dice-bce", 1e-3, 16),
+        ("resnet34", "dice-bce", 3e-4, 16),
+    )
+)
+
+
+def epoch_record(**changes: Any) -> EpochRecord:
+    """An epoch row with plausible values."""
+    record = EpochRecord(
+        sweep_id="sweep0001",
+        trial_key="c0-r0",
+        config_id="c0",
+        replicate=0,
+        seed_init=1,
+        seed_order=2,
+        seed_augment=3,
+        epoch=1,
+        stage="screen",
+        train_loss=0.9,
+        val_loss=0.8,
+        val_iou=0.3,
+        val_f1=0.46,
+        val_precision=0.4,
+        val_recall=0.55,
+        best_threshold=0.4,
+        best_threshold_iou=0.31,
+        lr=1e-4,
+        epoch_seconds=12.0,
+        data_seconds=1.0,
+        patches_per_second=80.0,
+        peak_memory_bytes=10**9,
+        node="host",
+        device="cpu",
+        timestamp=1.7e9,
+    )
+    return replace(record, **changes)
+
+
+def run_record(**changes: Any) -> RunRecord:
+    """The end of a run."""
+    record = RunRecord(
+        sweep_id="sweep0001",
+        trial_key="c0-r0",
+        config_id="c0",
+        replicate=0,
+        seed_init=1,
+        seed_order=2,
+        seed_augment=3,
+        stage="screen",
+        status=RunStatus.FINISHED,
+        epochs=1,
+        best_epoch=1,
+        best_value=0.3,
+        reason="all epochs",
+        error=None,
+        wall_seconds=12.5,
+        timestamp=1.7e9,
+    )
+    return replace(record, **changes)
+
+
+def decision_record(**changes: Any) -> DecisionRecord:
+    """A decision of the policy."""
+    record = DecisionRecord(
+        sweep_id="sweep0001",
+        trial_key="c0-r0",
+        config_id="c0",
+        replicate=0,
+        epoch=3,
+        rung=3,
+        statistic=0.21,
+        n=4,
+        threshold=0.3,
+        action="stop",
+        reason="below the best third at epoch 3",
+        policy="asha",
+        timestamp=1.7e9,
+    )
+    return replace(record, **changes)
+
+
+def patch_record(**changes: Any) -> PatchRecord:
+    """Pixel counts of one patch."""
+    record = PatchRecord("sweep0001", "c0-r0", "c0", 0, 4, 17, tp=100, fp=20, fn=30)
+    return replace(record, **changes)
+
+
+Endings = Mapping[tuple[int, int], RunStatus]
+
+
+def record_scores(
+    run_dir: Path,
+    scores: Sequence[Sequence[float]],
+    *,
+    endings: Endings | None = None,
+    configs: Sequence[Mapping[str, Any]] | None = None,
+    sweep: Mapping[str, Any] | None = None,
+) -> Path:
+    """Record a sweep whose run of config i on replicate j scores exactly ``scores[i][j]``.
+
+    Args:
+        run_dir: where; it must not exist.
+        scores: (n_configs, n_replicates) best value of each run; NaN = the run was never started.
+        endings: (config, replicate) -> how it ended, if not finished. Stopped runs stop after epoch 3.
+        configs: values of each config; the first ones of `SIX_CONFIGS` otherwise.
+        sweep: changes to `SWEEP`.
+    """
+    matrix = np.asarray(scores, dtype=float)
+    content = {**SWEEP, "replicates": matrix.shape[1], **(sweep or {})}
+    with ResultsStore.create(run_dir, content) as store:
+        for i, values in enumerate(configs or SIX_CONFIGS[: len(matrix)]):
+            store.add_config(ConfigRecord(f"c{i}", values, "random", None))
+        for (i, j), score in np.ndenumerate(matrix):
+            if np.isfinite(score):
+                _record_run(store, i, j, float(score), (endings or {}).get((i, j), RunStatus.FINISHED))
+    return run_dir
+
+
+def _record_run(store: ResultsStore, i: int, j: int, score: float, status: RunStatus) -> None:
+    """Six epochs with the best at epoch 5, or as far as the ending allows."""
+    who: dict[str, Any] = {"trial_key": f"c{i}-r{j}", "config_id": f"c{i}", "replicate": j, "seed_init": j}
+    curve = [score - 0.1, score - 0.05, score - 0.03, score - 0.01, score, score - 0.002]
+    epochs = {RunStatus.FINISHED: 6, RunStatus.STOPPED: 3}.get(status, 2)
+    for epoch, value in enumerate(curve[:epochs], start=1):
+        store.add_epoch(epoch_record(epoch=epoch, val_iou=value, timestamp=1.7e9 + epoch, **who))
+    failed = status not in (RunStatus.FINISHED, RunStatus.STOPPED)
+    if status is RunStatus.STOPPED:
+        store.add_decision(decision_record(statistic=curve[2], **{k: who[k] for k in list(who)[:3]}))
+    store.add_run(
+        run_record(
+            status=status,
+            epochs=epochs,
+            best_epoch=None if failed else min(epochs, 5),
+            best_value=None if failed else max(curve[:epochs]),
+            reason=str(status),
+            error="CUDA ran out of memory <b>&</b>" if failed else None,
+            **who,
+        )
+    )

@@ -1,0 +1,144 @@
+"""The report says what the verdict says, needs nothing but itself, and trusts no text it shows."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recorded_sweeps import SWEEP
+
+from results import ConfigRecord, ResultsStore, StoreError, rank_store, write_report
+from results.report import key_figures
+from results.tables import NOTES_COLUMNS, duration, ranking_table, setting
+
+MakeRun = Callable[..., Path]
+NASTY = '<script>alert("x")</script> | $x_1$ & `code`'
+
+
+class Balance(HTMLParser):
+    """Collects tags, and whether every one that must be closed was."""
+
+    VOID = frozenset({"meta", "br", "path", "use", "rect"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def test_report_has_verdict_ranking_figures_failures_and_decisions(recorded_run: Path) -> None:
+    paths = write_report(recorded_run)
+    html, markdown = paths.html.read_text("utf-8"), paths.markdown.read_text("utf-8")
+    for text in (html, markdown):
+        for heading in ("Ranking", "Stopped early", "What the policy decided", "Failures", "Budget spent"):
+            assert heading in text
+        assert paths.verdict.sentence in text
+        assert "below the best third at epoch 3" in text
+    assert html.index(paths.verdict.sentence) < html.index("Ranking")
+    assert html.count("<svg") == 3
+    assert json.loads(paths.verdict_json.read_text("utf-8")) == paths.verdict.to_dict()
+
+
+def test_page_is_well_formed_and_loads_nothing(recorded_run: Path) -> None:
+    html = write_report(recorded_run).html.read_text("utf-8")
+    page = Balance()
+    page.feed(html)
+    assert page.open == []
+    tags = {tag for tag, _ in page.seen}
+    assert not tags & {"script", "link", "img", "iframe"}
+    for _, attributes in page.seen:
+        for name in ("src", "href", "xlink:href"):
+            assert (attributes.get(name) or "#").startswith("#")
+    ids = [attributes["id"] for _, attributes in page.seen if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert "@import" not in html
+
+
+def test_figures_take_their_colours_from_the_page(recorded_run: Path) -> None:
+    html = write_report(recorded_run).html.read_text("utf-8")
+    for svg in re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL):
+        ET.fromstring(svg)
+        assert not re.findall(r"#[0-9a-fA-F]{6}\b", svg)
+        assert "currentColor" in svg
+        assert "var(--accent)" in svg
+
+
+def test_values_are_shown_never_interpreted(make_run_dir: MakeRun) -> None:
+    run_dir = make_run_dir([[0.4, 0.41], [0.5, 0.48]], sweep={"name": NASTY})
+    with ResultsStore.open(run_dir) as store:
+        store.add_config(ConfigRecord("c0", {"loss": NASTY}, "random", NASTY))
+        store.add_config(ConfigRecord("c1", {"loss": "b"}, "random", "plain"))
+    paths = write_report(run_dir)
+    html, markdown = paths.html.read_text("utf-8"), paths.markdown.read_text("utf-8")
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert "<script" not in markdown.split("````json")[0]
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in markdown.splitlines() if "Backbone" in line}
+    rows = [line for line in markdown.splitlines() if line.startswith("| 1 |") or line.startswith("| 2 |")]
+    assert len(rows) == 2
+    assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows} | widths) == 1
+
+
+@pytest.mark.parametrize(
+    ("scores", "sentence"),
+    [([[0.4]], "Only c0"), ([[0.4], [0.5]], "One seed per config"), ([[np.nan]], "No config")],
+)
+def test_small_sweeps_are_reported_too(
+    make_run_dir: MakeRun, scores: list[list[float]], sentence: str
+) -> None:
+    assert sentence in write_report(make_run_dir(scores)).html.read_text("utf-8")
+
+
+def test_empty_sweep_is_reported(tmp_path: Path) -> None:
+    ResultsStore.create(tmp_path / "run", SWEEP).close()
+    assert "nothing to compare" in write_report(tmp_path / "run").markdown.read_text("utf-8")
+
+
+def test_the_same_results_give_the_same_report(recorded_run: Path) -> None:
+    first = write_report(recorded_run).html.read_text("utf-8")
+    second = write_report(recorded_run).html.read_text("utf-8")
+    stamp = re.compile(r"written [\d: -]+UTC")
+    assert stamp.sub("", first) == stamp.sub("", second)
+
+
+def test_ranking_table_has_the_columns_of_the_notes(recorded_run: Path) -> None:
+    table = ranking_table(rank_store(ResultsStore.read(recorded_run)))
+    expected = ["Run", "Backbone", "Loss", "LR", "Batch", "Scheduler", "n", "IoU", "±", "Prec", "Rec"]
+    assert [heading for heading in table.headings if heading in expected] == expected
+    assert NOTES_COLUMNS["max_pos_weight"] not in table.headings  # no config has it
+    assert all(len(row) == len(table.headings) for row in table.rows)
+
+
+def test_key_figures_hold_no_number_that_is_unknown(make_run_dir: MakeRun) -> None:
+    figures = key_figures(write_report(make_run_dir([[0.4], [0.5]])).verdict)
+    assert "seed noise (sd)" not in [name for name, _, _ in figures]
+    assert not any("nan" in value for _, value, _ in figures)
+
+
+def test_settings_and_durations_are_written_as_people_do() -> None:
+    written = [setting(value) for value in (1e-4, 5e-5, 10.0, 42.14, 16, True, "x", None)]
+    assert written == ["1e-4", "5e-5", "10", "42.14", "16", "true", "x", "–"]
+    assert [duration(s) for s in (2.34, 61, 7260)] == ["2.3 s", "1 min 1 s", "2 h 1 min"]
+
+
+def test_report_of_something_else_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not a run directory"):
+        write_report(tmp_path)

@@ -1,0 +1,161 @@
+"""What a crash, a torn file or a full disk leaves behind: everything that was promised."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from recorded_sweeps import SWEEP, decision_record, epoch_record, patch_record
+
+from results import ResultsStore, StoreError
+from results.schema import TABLES
+from results.wal import WriteAheadFile, read_wal
+
+REAL_WRITE = WriteAheadFile.append
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    return tmp_path / "run"
+
+
+def test_a_crash_during_compaction_neither_loses_nor_doubles_rows(run_dir: Path) -> None:
+    for epoch in (1, 2):
+        opened = ResultsStore.create(run_dir, SWEEP) if epoch == 1 else ResultsStore.open(run_dir)
+        with opened as store:
+            store.add_decision(decision_record(epoch=epoch))
+    parts = {path: path.read_bytes() for path in (run_dir / "decisions").glob("*.parquet")}
+    with ResultsStore.open(run_dir) as store:
+        store.compact()
+    for path, content in parts.items():  # the crash came before the old parts were removed
+        path.write_bytes(content)
+    assert ResultsStore.read(run_dir).decisions().num_rows == 2
+    ResultsStore.open(run_dir).close()
+    assert len(list((run_dir / "decisions").glob("*.parquet"))) == 1
+
+
+def test_torn_write_ahead_file_gives_its_complete_batches(run_dir: Path) -> None:
+    store = ResultsStore.create(run_dir, SWEEP)
+    for epoch in (1, 2, 3):
+        store.add_epoch(epoch_record(epoch=epoch))
+        store.flush()
+    store._release()  # as if the process had died: nothing is folded
+    wal = next((run_dir / "wal").glob("epochs-*"))
+    whole = wal.read_bytes()
+    rows = [_rows_of(wal, whole[:length]) for length in [*range(0, len(whole), 97), len(whole)]]
+    assert rows == sorted(rows)
+    assert set(rows) == {0, 1, 2, 3}
+    wal.write_bytes(whole[:-20])
+    with ResultsStore.open(run_dir) as reopened:
+        assert reopened.epochs().column("epoch").to_pylist() == [1, 2]
+        reopened.add_epoch(epoch_record(epoch=3))
+    assert ResultsStore.read(run_dir).epochs().column("epoch").to_pylist() == [1, 2, 3]
+
+
+def _rows_of(path: Path, content: bytes) -> int:
+    torn = path.with_name("torn.arrows")
+    torn.write_bytes(content)
+    rows = read_wal(torn, TABLES["epochs"].arrow).num_rows
+    torn.unlink()
+    return int(rows)
+
+
+def test_part_and_its_write_ahead_file_together_count_once(run_dir: Path) -> None:
+    store = ResultsStore.create(run_dir, SWEEP)
+    store.add_decision(decision_record())
+    store.flush()
+    wal = next((run_dir / "wal").glob("decisions-*"))
+    content = wal.read_bytes()
+    store.close()
+    wal.write_bytes(content)  # the crash came between writing the part and removing the file
+    assert ResultsStore.read(run_dir).decisions().num_rows == 1
+    ResultsStore.open(run_dir).close()
+    assert pq.read_table(run_dir / "decisions").num_rows == 1
+
+
+def test_a_full_disk_loses_nothing(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ResultsStore.create(run_dir, SWEEP)
+    store.add_epoch(epoch_record(epoch=1))
+    store.flush()
+
+    def no_space(self: WriteAheadFile, batch: pa.RecordBatch) -> None:
+        self._file.write(b"\xff\xff\xff\xff torn")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(WriteAheadFile, "append", no_space)
+    for epoch in (2, 3):
+        store.add_epoch(epoch_record(epoch=epoch))
+        with pytest.raises(StoreError, match=r"No space left.*kept in memory"):
+            store.flush()
+    assert store.epochs().num_rows == 3
+    monkeypatch.setattr(WriteAheadFile, "append", REAL_WRITE)
+    store.add_epoch(epoch_record(epoch=4))
+    store.flush()
+    assert ResultsStore.read(run_dir).epochs().column("epoch").to_pylist() == [1, 2, 3, 4]
+    store.close()
+    assert ResultsStore.read(run_dir).epochs().column("epoch").to_pylist() == [1, 2, 3, 4]
+
+
+def test_a_failed_append_is_cut_off_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    schema = TABLES["patches"].arrow
+    batch = pa.RecordBatch.from_pylist([dataclasses.asdict(patch_record())], schema=schema)
+    wal = WriteAheadFile(tmp_path / "patches-000000.arrows", schema)
+    wal.append(batch)
+
+    def broken_sync(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken_sync)
+        with pytest.raises(OSError, match="Input/output"):
+            wal.append(batch)
+    wal.append(batch)
+    wal.close()
+    assert read_wal(wal.path, schema).num_rows == 2
+
+
+_WRITER = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = [sys.argv[2]]
+from recorded_sweeps import SWEEP, epoch_record
+from results import ResultsStore
+store = ResultsStore.create(Path(sys.argv[1]), SWEEP)
+epoch = 0
+while True:
+    epoch += 1
+    store.add_epoch(epoch_record(epoch=epoch))
+    sys.stdout.write(f"{epoch} {time.time()}\\n")
+    sys.stdout.flush()
+    time.sleep(0.005)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL on Windows")
+def test_rows_older_than_a_second_survive_kill_9(run_dir: Path) -> None:
+    here = str(Path(__file__).parent)
+    writer = subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(run_dir), here], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline()
+    time.sleep(4)
+    writer.send_signal(signal.SIGKILL)
+    killed = time.time()
+    received = [line.split() for line in writer.stdout.read().splitlines() if line.count(" ") == 1]
+    writer.wait()
+    promised = max(int(epoch) for epoch, at in received if float(at) < killed - 1)
+    with ResultsStore.open(run_dir) as store:
+        epochs = store.epochs().column("epoch").to_pylist()
+        assert epochs == list(range(1, len(epochs) + 1))
+        assert promised > 50
+        assert epochs[-1] >= promised

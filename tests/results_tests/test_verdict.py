@@ -1,0 +1,173 @@
+"""The verdict claims what the intervals allow, in words that say what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from recorded_sweeps import SWEEP
+
+from results import (
+    Claim,
+    ResultsStore,
+    RunStatus,
+    Verdict,
+    judge,
+    parameter_effects,
+    rank_store,
+    write_verdict,
+)
+from results.power import seeds_needed
+
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def verdict_of(make_run_dir: MakeRun) -> Callable[..., Verdict]:
+    return lambda scores, **options: judge(rank_store(ResultsStore.read(make_run_dir(scores, **options))))
+
+
+JudgeScores = Callable[..., Verdict]
+
+
+def test_one_best_only_when_every_interval_excludes_zero(verdict_of: JudgeScores) -> None:
+    verdict = verdict_of([[0.40, 0.41, 0.40], [0.50, 0.51, 0.505], [0.30, 0.31, 0.31]])
+    assert (verdict.claim, verdict.best, verdict.indistinguishable) == (Claim.ONE_BEST, "c1", ("c1",))
+    assert [c.claim for c in verdict.comparisons] == ["better", "better"]
+    assert all(c.low is not None and c.low > 0 and c.n_pairs == 3 for c in verdict.comparisons)
+    assert verdict.sentence.startswith("c1 is better than each of the other 2 configs; over the next one, c0")
+    assert verdict.more_seeds is None
+
+
+def test_close_configs_cannot_be_told_apart_and_the_sentence_says_what_it_would_take(
+    verdict_of: JudgeScores,
+) -> None:
+    verdict = verdict_of([[0.46, 0.43, 0.47], [0.45, 0.44, 0.47], [0.30, 0.29, 0.31]])
+    assert verdict.claim is Claim.TIED
+    assert set(verdict.indistinguishable) == {"c0", "c1"}
+    assert "cannot be told apart with 3 seeds each (the other 1 config is worse)" in verdict.sentence
+    assert "better than" not in verdict.sentence
+
+
+def test_seeds_needed_in_the_sentence_follow_the_same_rule(verdict_of: JudgeScores) -> None:
+    verdict = verdict_of([[0.46, 0.43, 0.47], [0.44, 0.44, 0.45]])
+    assert verdict.claim is Claim.TIED
+    assert verdict.gap == pytest.approx(0.01)
+    assert verdict.residual_noise.sd is not None
+    assert verdict.seeds == seeds_needed(verdict.gap, verdict.residual_noise.sd)
+    assert verdict.more_seeds == verdict.seeds - 3
+    assert (
+        f"about {verdict.more_seeds} more per config would be needed for a difference of 0.0100"
+        in verdict.sentence
+    )
+
+
+def test_equal_means_need_no_number_of_seeds(verdict_of: JudgeScores) -> None:
+    verdict = verdict_of([[0.4, 0.5], [0.5, 0.4]])
+    assert verdict.claim is Claim.TIED
+    assert (verdict.seeds, verdict.more_seeds) == (None, None)
+    assert "their means are equal" in verdict.sentence
+
+
+def test_one_seed_per_config_measures_no_noise(verdict_of: JudgeScores) -> None:
+    verdict = verdict_of([[0.4], [0.6]])
+    assert verdict.claim is Claim.TOO_LITTLE
+    assert "One seed per config cannot measure the seed noise" in verdict.sentence
+    assert verdict.seed_noise.sd is None
+    assert verdict.comparisons[0].low is None
+    assert verdict.comparisons[0].claim == "undecided"
+
+
+def test_a_single_config_is_compared_with_nothing(verdict_of: JudgeScores) -> None:
+    verdict = verdict_of([[0.4, 0.5]])
+    assert verdict.claim is Claim.TOO_LITTLE
+    assert "Only c0 has final scores" in verdict.sentence
+
+
+def test_no_final_score_is_no_result(verdict_of: JudgeScores) -> None:
+    verdict = verdict_of([[0.4, 0.5]], endings={(0, 0): RunStatus.FAILED, (0, 1): RunStatus.FAILED})
+    assert (verdict.claim, verdict.best, verdict.expected) == (Claim.NO_RESULT, None, None)
+    assert verdict.sentence.endswith("Runs without a score: 2 failed.")
+
+
+def test_an_empty_run_directory_is_no_result(tmp_path: Path) -> None:
+    ResultsStore.create(tmp_path / "run", SWEEP).close()
+    assert judge(rank_store(ResultsStore.read(tmp_path / "run"))).claim is Claim.NO_RESULT
+
+
+def test_failures_and_stops_are_said(recorded_run: Path) -> None:
+    verdict = judge(rank_store(ResultsStore.read(recorded_run)))
+    assert (verdict.n_failed, verdict.n_stopped, verdict.n_runs, len(verdict.runs_used)) == (4, 2, 18, 11)
+    assert "Runs without a score: 4 failed, 2 stopped early." in verdict.sentence
+    assert verdict.family == 6
+    assert len(verdict.comparisons) == 3
+    assert "c3-r0" not in verdict.runs_used  # finished, but its config was stopped on other seeds
+
+
+def test_winner_is_expected_to_score_less_than_it_did(verdict_of: JudgeScores) -> None:
+    rng = np.random.default_rng(3)
+    expected = verdict_of(0.4 + rng.normal(0, 0.02, (6, 3))).expected
+    assert expected is not None
+    assert expected.shrunk
+    assert expected.expected < expected.mean < expected.best_single_run
+
+
+def test_identical_repeats_raise_a_doubt_about_the_seeds(verdict_of: JudgeScores) -> None:
+    assert any("seeds reach" in note for note in verdict_of([[0.4, 0.4], [0.5, 0.5]]).notes)
+
+
+def test_the_best_is_judged_on_equal_seeds_and_a_different_plain_mean_is_said(
+    verdict_of: JudgeScores,
+) -> None:
+    scores = [[0.50, 0.50, 0.51], [0.52, 0.30, 0.53], [0.49, 0.27, 0.50]]
+    verdict = verdict_of(scores, endings={(0, 1): RunStatus.FAILED})
+    assert verdict.best == "c1"  # c0 has no score on the hard seeds of replicate 1
+    assert any("not scored on the same seeds" in note for note in verdict.notes)
+
+
+def test_verdict_json_is_json_and_complete(recorded_run: Path, tmp_path: Path) -> None:
+    verdict = judge(rank_store(ResultsStore.read(recorded_run)))
+    write_verdict(verdict, tmp_path / "verdict.json")
+    content = json.loads((tmp_path / "verdict.json").read_text(encoding="utf-8"))
+    assert content == verdict.to_dict()
+    assert content["claim"] == str(verdict.claim)
+    assert "NaN" not in (tmp_path / "verdict.json").read_text(encoding="utf-8")
+
+
+def test_effect_of_a_choice_is_the_gap_between_its_levels(make_run_dir: MakeRun) -> None:
+    configs = [{"loss": loss, "lr": 1e-4} for loss in ("a", "a", "a", "b", "b", "b")]
+    scores = [[0.50, 0.51], [0.51, 0.50], [0.50, 0.50], [0.40, 0.41], [0.41, 0.40], [0.40, 0.40]]
+    effects = parameter_effects(rank_store(ResultsStore.read(make_run_dir(scores, configs=configs))))
+    assert [effect.parameter for effect in effects] == ["loss"]  # lr does not vary
+    effect = effects[0]
+    assert effect.effect == pytest.approx(0.1, abs=0.005)
+    assert effect.finding == "effect shown"
+    assert [level.value for level in effect.levels] == ["a", "b"]
+    assert effect.seed_error is not None
+    assert effect.seed_error < 0.01
+
+
+def test_effect_of_a_number_is_read_on_the_scale_it_was_spread(make_run_dir: MakeRun) -> None:
+    lrs = [1e-5, 1e-4, 1e-3, 1e-2]
+    scores = [[0.3 + 0.05 * i, 0.301 + 0.05 * i] for i in range(4)]
+    run_dir = make_run_dir(scores, configs=[{"lr": lr} for lr in lrs])
+    (effect,) = parameter_effects(rank_store(ResultsStore.read(run_dir)))
+    assert (effect.kind, effect.scale, effect.finding) == ("number", "log", "effect shown")
+    assert effect.effect == pytest.approx(0.15)
+
+
+def test_noise_alone_shows_no_effect_and_few_configs_say_so(make_run_dir: MakeRun) -> None:
+    rng = np.random.default_rng(2)
+    configs = [{"a": "xy"[i % 2], "b": i} for i in range(6)]
+    shown = 0
+    for _ in range(20):
+        run_dir = make_run_dir(0.4 + rng.normal(0, 0.02, (6, 2)), configs=configs)
+        effects = parameter_effects(rank_store(ResultsStore.read(run_dir)))
+        shown += any(effect.finding == "effect shown" for effect in effects)
+    assert shown <= 4
+    two = make_run_dir([[0.4, 0.4], [0.5, 0.6]], configs=[{"a": "x"}, {"a": "y"}])
+    (effect,) = parameter_effects(rank_store(ResultsStore.read(two)))
+    assert (effect.finding, effect.low) == ("too few configs", None)

@@ -1,0 +1,129 @@
+"""`landslide-tune report` and `export`: what a run directory has shown, and shipping what it found.
+
+Prints and wires; what is claimed is decided in `results`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from results import Exported, ReportPaths
+
+_RUN_DIR = click.argument("run_dir", type=click.Path(path_type=Path))
+
+
+@click.command()
+@_RUN_DIR
+@click.option("--json", "as_json", is_flag=True, help="Print verdict.json on stdout instead of the table.")
+def report(run_dir: Path, as_json: bool) -> None:
+    """Write report.html, report.md and verdict.json into RUN_DIR, and print the ranking and the verdict.
+
+    Works on a sweep that is still running, too: it reports what is there.
+    Exit code 1 when no config has a final score yet.
+
+    \b
+    Example:  landslide-tune report runs/unet-20250301-101500
+    """
+    from results import Claim, write_report
+
+    written = write_report(run_dir)
+    if as_json:
+        click.echo(json.dumps(written.verdict.to_dict(), indent=2, ensure_ascii=False))
+    else:
+        _print_ranking(written)
+    click.echo(f"report: {written.html}", err=True)
+    if written.verdict.claim is Claim.NO_RESULT:
+        raise SystemExit(1)
+
+
+def _print_ranking(written: ReportPaths) -> None:
+    """The ranking, all columns into a pipe and as many as fit on a terminal; then the sentence."""
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table
+    from rich.text import Text
+
+    from results.tables import ranking_table
+
+    content = ranking_table(written.ranking)
+
+    def table(shown: list[int]) -> Table:
+        grid = Table(box=None, pad_edge=False)
+        for i in shown:
+            heading = content.headings[i]
+            grid.add_column(heading, justify="right" if heading in content.numeric else "left", no_wrap=True)
+        for row in content.rows:
+            grid.add_row(*(Text(row[i]) for i in shown))
+        return grid
+
+    terminal, endless = Console(), Console(width=100_000)
+    everything = list(range(len(content.headings)))
+    wide = table(everything)
+    width = Measurement.get(endless, endless.options, wide).maximum
+    if terminal.is_terminal and width > terminal.width:
+        settings = {i for i in everything[2:] if content.headings[i] not in (*content.numeric, "state")}
+        wide, width = table([i for i in everything if i not in settings]), terminal.width
+    Console(width=width).print(wide)
+    click.echo(f"\n{written.verdict.sentence}")
+
+
+@click.command()
+@_RUN_DIR
+@click.option("--to", required=True, metavar="PLACE", help="A directory, or s3://bucket/prefix.")
+@click.option("--config", help="Config to ship, by id or label [default: the best of the verdict].")
+@click.option(
+    "--pick",
+    type=click.Choice(["median", "best"]),
+    default="median",
+    show_default=True,
+    help="Which of its runs: the one nearest to the config's mean, or the highest.",
+)
+@click.option("--endpoint-url", help="S3-compatible server [default: AWS_ENDPOINT_URL, else Amazon S3].")
+@click.option(
+    "--name", default="landslide_model.pth", show_default=True, help="File name at the destination."
+)
+@click.option("--overwrite", is_flag=True, help="Replace a different model at the destination.")
+@click.option(
+    "--device", default="auto", show_default=True, help="Where the model is checked: auto, cpu or cuda."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what was shipped as JSON.")
+def export(
+    run_dir: Path,
+    to: str,
+    config: str | None,
+    pick: str,
+    endpoint_url: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Ship the model of RUN_DIR's best config, verified, with manifest.json written last.
+
+    Before anything is written, the checkpoint is evaluated on the validation split again and must give
+    the recorded IoU. Credentials come from the usual AWS variables, files or roles.
+
+    \b
+    Examples:  landslide-tune export runs/unet-20250301-101500 --to ~/.cache/georisk/models
+               landslide-tune export runs/unet-20250301-101500 --to s3://ml-models/landslide
+    """
+    from tune.ship import Shipment, ship
+
+    shipment = Shipment(config=config, pick=pick, endpoint=endpoint_url, **options)
+    _tell(ship(run_dir, to, shipment, say=lambda text: click.echo(text, err=True)), as_json=as_json)
+
+
+def _tell(shipped: Exported, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        click.echo(json.dumps(asdict(shipped), indent=2))
+    else:
+        click.echo(shipped.model)
+    what = "was there already" if shipped.unchanged else "written and read back"
+    click.echo(
+        f"{what}: sha256 {shipped.sha256}, {shipped.size} bytes; manifest {shipped.manifest}", err=True
+    )
