@@ -1,0 +1,184 @@
+"""The commands `landslide-tune data ...`: make, fetch, check and pack datasets.
+
+Everything is done by `landslide`, imported inside the commands; this file only reads options and shows
+results.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from landslide.errors import DatasetError
+
+if TYPE_CHECKING:
+    from landslide import DatasetReport, PackedDataset, SplitReport
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+folder = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
+out_folder = click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
+LAYOUTS = ("huggingface", "competition", "simple")
+
+
+@click.group()
+def data() -> None:
+    """Make, fetch, check and pack datasets.
+
+    \b
+    Example:   landslide-tune data check ./data
+    """
+
+
+@data.command()
+@out_folder
+@click.option(
+    "--patches", default=400, show_default=True, help="Train patches; val and test have a quarter each."
+)
+@click.option("--seed", default=0, show_default=True, help="The same seed writes the same values.")
+@click.option("--bands", default=14, show_default=True, help="The first so many of B1-B12, slope, elevation.")
+@click.option("--size", default=128, show_default=True, help="Pixels along a side, a multiple of 32.")
+@click.option(
+    "--difficulty", default=1.0, show_default=True, help="0 to 2: look-alikes and faint landslides."
+)
+@click.option(
+    "--layout", default="huggingface", show_default=True, type=click.Choice(LAYOUTS), help="Of the folders."
+)
+def synth(out: Path, layout: str, **numbers: Any) -> None:
+    """Write a synthetic dataset that looks like Landslide4Sense.
+
+    Scores on it say nothing about real imagery.
+
+    \b
+    Example:   landslide-tune data synth ./synthetic --patches 400 --seed 1
+    """
+    from landslide import synthesize
+    from tune.cli.terminal import progress_bar
+
+    with progress_bar("writing patches") as progress:
+        synthesize(out, layout=layout, progress=progress, **numbers)
+    click.echo(out)
+
+
+@data.command()
+@folder
+@as_json
+def check(directory: Path, as_json: bool) -> None:
+    """Read every file and report what is there and everything that is wrong.
+
+    Exit code 2 when the dataset cannot be used.
+
+    \b
+    Example:   landslide-tune data check ./data
+    """
+    from landslide import check_dataset
+    from tune.cli.terminal import progress_bar
+
+    with progress_bar("reading patches") as progress:
+        report = check_dataset(directory, progress)
+    if as_json:
+        _print_json(report.to_dict())
+    else:
+        _print_report(report)
+    if not report.ok:
+        raise DatasetError(report.problems, f"the dataset in {report.root} cannot be used")
+
+
+@data.command()
+@folder
+@as_json
+def stats(directory: Path, as_json: bool) -> None:
+    """Print each band's mean and standard deviation over the train split.
+
+    Packs the dataset first, unless this machine has packed it before.
+
+    \b
+    Example:   landslide-tune data stats ./data
+    """
+    packed = _open(directory)
+    means, stds = packed.statistics.means, packed.statistics.stds
+    if as_json:
+        _print_json(
+            {"means": means, "stds": stds, "positive_ratio": packed.positive_ratio, "data_id": packed.data_id}
+        )
+        return
+    click.echo("band  mean            std")
+    for band, (mean, std) in enumerate(zip(means, stds, strict=True), start=1):
+        click.echo(f"{band:>4}  {mean:<14.6g}  {std:.6g}")
+    click.echo(f"landslide pixels: {packed.positive_ratio:.4%} of the train split")
+
+
+@data.command()
+@folder
+@as_json
+def cache(directory: Path, as_json: bool) -> None:
+    """Pack a dataset for fast training; done once per machine, and by training itself when needed.
+
+    \b
+    Example:   landslide-tune data cache ./data
+    """
+    packed = _open(directory)
+    size = sum(file.stat().st_size for file in packed.path.iterdir())
+    if as_json:
+        patches = {split: len(content) for split, content in packed.splits.items()}
+        _print_json({"path": str(packed.path), "bytes": size, "data_id": packed.data_id, "patches": patches})
+        return
+    click.echo(f"path     {packed.path}\nsize     {size / 1e6:.1f} MB\ndata id  {packed.data_id}")
+
+
+@data.command()
+@out_folder
+@click.option(
+    "--repo-id", default="ibm-nasa-geospatial/Landslide4sense", show_default=True, help="On Hugging Face."
+)
+def download(out: Path, repo_id: str) -> None:
+    """Download Landslide4Sense (about 9 GB) from Hugging Face.
+
+    An interrupted download is continued. Set HF_TOKEN to avoid rate limits.
+
+    \b
+    Example:   landslide-tune data download ./data
+    """
+    from landslide import download as fetch
+
+    files = fetch(out, repo_id=repo_id)
+    counts = ", ".join(f"{len(patches)} {split}" for split, patches in files.splits.items())
+    click.echo(f"{files.root}: {counts} patches")
+
+
+def _open(directory: Path) -> PackedDataset:
+    from landslide import open_packed
+    from tune.cli.terminal import progress_bar
+
+    with progress_bar("packing patches") as progress:
+        return open_packed(directory, progress=progress)
+
+
+def _print_report(report: DatasetReport) -> None:
+    click.echo(f"{report.root}: {report.layout} layout")
+    for split in report.splits:
+        click.echo(f"{split.split}: {_split_line(split)}")
+    for note in report.notes:
+        click.echo(f"note: {note}")
+    if report.ok:
+        click.echo("no problems found")
+
+
+def _split_line(split: SplitReport) -> str:
+    parts = [f"{split.patches} patches"]
+    if split.bands is not None:
+        parts.append(f"{split.bands} bands, {split.patch_size} x {split.patch_size} pixels")
+    if split.positive_ratio is not None:
+        parts.append(
+            f"{split.positive_ratio:.2%} landslide pixels, {split.empty_patches} patches without any"
+        )
+    if not split.labelled:
+        parts.append("no masks")
+    parts += [f"skipped {count} ({reason})" for reason, count in split.skipped.items()]
+    return "; ".join(parts)
+
+
+def _print_json(content: object) -> None:
+    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
