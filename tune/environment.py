@@ -8,7 +8,16 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("landslide-tune", "torch", "torchvision", "segmentation-models-pytorch", "timm", "ray", "numpy", "pyarrow")
+_PACKAGES = (
+    "landslide-tune",
+    "torch",
+    "torchvision",
+    "segmentation-models-pytorch",
+    "timm",
+    "ray",
+    "numpy",
+    "pyarrow",
+)
 
 
 def environment() -> dict[str, object]:

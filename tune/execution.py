@@ -36,7 +36,9 @@ class Execution:
         self.runs: dict[str, RunState] = {}
         self._recorder, self._node = recorder, node
         self._searcher = make_searcher(sweep.searcher, grid_points=sweep.grid_points)
-        self._policy = make_policy(sweep.policy, grace=sweep.grace, eta=sweep.eta, max_epochs=sweep.max_epochs)
+        self._policy = make_policy(
+            sweep.policy, grace=sweep.grace, eta=sweep.eta, max_epochs=sweep.max_epochs
+        )
         self._screening = self._screen_specs()
         self._allocating: Iterator[TrialSpec] | None = None
         self._running: set[str] = set()
@@ -127,7 +129,9 @@ class Execution:
         index = len(self.configs)
         config = self._searcher.suggest(index, self.configs, space=self.sweep.space, seed=self.sweep.seed)
         if config is not None:
-            assert not self.sweep.space.problems_with(config), "a searcher proposed a config outside its space"
+            assert not self.sweep.space.problems_with(config), (
+                "a searcher proposed a config outside its space"
+            )
             self.configs.append(config)
         return config
 
@@ -141,7 +145,9 @@ class Execution:
                 spec = TrialSpec(run.spec.config, run.spec.replicate, ALLOCATE)
                 decision = Decision(Action.COMPLETE, n=len(finalists))
                 place = finalists.index(config_id) + 1
-                reason = f"its config is finalist {place} of {len(finalists)}: it is brought to the end on every replicate"
+                reason = (
+                    f"its config is finalist {place} of {len(finalists)}, to be complete on every replicate"
+                )
                 self._record_decision(spec, decision, epoch=run.screen_epochs, reason=reason)
                 if run.status in (None, RunStatus.STOPPED):
                     specs.append(spec)
@@ -165,7 +171,9 @@ class Execution:
         if run.spec.stage != SCREEN:
             return Decision(Action.CONTINUE)
         epoch, replicate = len(run.values), run.spec.replicate.index
-        decision = self._policy.decide(run.spec.trial_key, replicate=replicate, epoch=epoch, value=run.values[-1])
+        decision = self._policy.decide(
+            run.spec.trial_key, replicate=replicate, epoch=epoch, value=run.values[-1]
+        )
         if decision.rung is not None:
             self._record_decision(run.spec, decision, epoch=epoch, reason=self._reason(decision))
         return decision
@@ -197,8 +205,8 @@ class Execution:
         side = "below" if decision.action is Action.STOP else "not below"
         percentile = round((1 - 1 / self.sweep.eta) * 100)
         return (
-            f"{self.sweep.metric} {decision.statistic:.4f} at epoch {decision.rung} is {side} {decision.threshold:.4f}, "
-            f"percentile {percentile} of the {decision.n} run(s) there before it"
+            f"{self.sweep.metric} {decision.statistic:.4f} at epoch {decision.rung} is {side} "
+            f"{decision.threshold:.4f}, percentile {percentile} of the {decision.n} run(s) there before it"
         )
 
     # ---- replay -------------------------------------------------------------------------------------------------

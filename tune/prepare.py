@@ -16,7 +16,9 @@ from tune.searchers import make_searcher
 from tune.sweep import Sweep
 
 
-def prepare(sweep: Sweep, *, address: str | None, progress: Callable[[int, int], None] | None) -> PackedDataset:
+def prepare(
+    sweep: Sweep, *, address: str | None, progress: Callable[[int, int], None] | None
+) -> PackedDataset:
     """Open the dataset and make sure that every config of the sweep can be trained on it.
 
     Args:
@@ -55,15 +57,18 @@ def machine_problems(sweep: Sweep) -> list[str]:
     found = []
     cpus = os.cpu_count() or 1
     if sweep.cpus_per_trial > cpus:
-        found.append(f"cpus_per_trial: a trial asks for {sweep.cpus_per_trial:g} CPUs, this machine has {cpus}; lower it")
+        found.append(
+            f"cpus_per_trial: a trial asks for {sweep.cpus_per_trial:g} CPUs, this machine has {cpus}; lower it"
+        )
     if sweep.gpus_per_trial > 0:
         import torch
 
         gpus = torch.cuda.device_count()
         if sweep.gpus_per_trial > gpus:
             found.append(
-                f"gpus_per_trial: a trial asks for {sweep.gpus_per_trial:g} GPUs, torch {torch.__version__} sees {gpus} "
-                "on this machine; lower it, use --gpus-per-trial 0 for the CPU, or install a CUDA build of torch"
+                f"gpus_per_trial: a trial asks for {sweep.gpus_per_trial:g} GPUs, torch {torch.__version__} sees "
+                f"{gpus} on this machine; lower it, use --gpus-per-trial 0 for the CPU, or install a CUDA build "
+                "of torch"
             )
     return found
 
@@ -73,7 +78,9 @@ def data_problems(sweep: Sweep, data: PackedDataset) -> list[str]:
     found = []
     for split in ("train", "val"):
         if not data.splits[split].has_positive.any():
-            found.append(f"{sweep.data_dir}: no patch of the {split} split has a landslide pixel; IoU would mean nothing")
+            found.append(
+                f"{sweep.data_dir}: no patch of the {split} split has a landslide pixel; IoU would mean nothing"
+            )
     return found
 
 

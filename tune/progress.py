@@ -51,7 +51,9 @@ class ConfigLine:
     def order(self) -> tuple[int, float]:
         """Configs with most finished runs first, then by their mean (not compared across unequal epochs)."""
         scores = self.scores
-        return len(scores), statistics.fmean(scores) if scores else max((r.best[1] for r in self.runs if r.best), default=-1)
+        return len(scores), statistics.fmean(scores) if scores else max(
+            (r.best[1] for r in self.runs if r.best), default=-1
+        )
 
 
 class Progress:
@@ -63,7 +65,9 @@ class Progress:
         clock: seconds; an argument so that tests need no waiting.
     """
 
-    def __init__(self, execution: Execution, *, slots: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, execution: Execution, *, slots: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._execution, self._slots, self._clock = execution, max(1, slots), clock
         self._told = {(key, run.spec.stage) for key, run in execution.runs.items() if run.status is not None}
 
@@ -78,7 +82,10 @@ class Progress:
         """Runs by state, epochs done, time left."""
         runs, sweep = self._execution.runs.values(), self._execution.sweep
         counts = Counter(run.status.value for run in runs if run.status is not None)
-        ended = ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items())) or "none ended"
+        ended = (
+            ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items()))
+            or "none ended"
+        )
         epochs = sum(len(run.values) for run in runs)
         left = self.seconds_left()
         planned = sweep.configs * sweep.seeds
@@ -102,7 +109,13 @@ class Progress:
         sweep = self._execution.sweep
         lines = sorted(self._lines(), key=lambda line: line.order, reverse=True)
         table = Table(box=None, pad_edge=False, header_style="bold")
-        for title in ("config", "runs", "epochs", f"{sweep.metric} mean ± sd of finished runs", "best run so far"):
+        for title in (
+            "config",
+            "runs",
+            "epochs",
+            f"{sweep.metric} mean ± sd of finished runs",
+            "best run so far",
+        ):
             table.add_column(title, no_wrap=True)
         for line in lines[:ROWS]:
             table.add_row(*self._row(line))
@@ -126,7 +139,11 @@ class Progress:
 
     def _ended(self, run: RunState) -> str:
         assert run.status is not None
-        best = f"best {self._execution.sweep.metric} {run.best[1]:.4f} at epoch {run.best[0]}" if run.best else "no value"
+        best = (
+            f"best {self._execution.sweep.metric} {run.best[1]:.4f} at epoch {run.best[0]}"
+            if run.best
+            else "no value"
+        )
         return f"{run.spec.trial_key}: {run.status.value.replace('_', ' ')} after {len(run.values)} epochs, {best}"
 
 
@@ -150,7 +167,11 @@ def clock_time(seconds: float) -> str:
 @contextmanager
 def shown(progress: Progress, console: Console) -> Iterator[Callable[[], None]]:
     """Show the progress while the body runs; yields what a runner calls after every step."""
-    live = Live(progress.render(), console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
+    live = (
+        Live(progress.render(), console=console, refresh_per_second=2, transient=True)
+        if console.is_terminal
+        else None
+    )
     last = 0.0
 
     def on_step() -> None:

@@ -58,7 +58,9 @@ class SpecSearcher(Searcher):  # type: ignore[misc]
         job = self._desk.workplace.job(spec, known_epochs=execution.known_epochs(spec))
         return {"job": job.to_dict(), "trial_key": spec.trial_key}
 
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
         """Nothing to learn here: the scheduler was told."""
 
     def save(self, checkpoint_path: str) -> None:
@@ -82,7 +84,9 @@ class SpecScheduler(FIFOScheduler):  # type: ignore[misc]
             end = RunEnd(result["end/status"], result["end/reason"], result.get("end/error"))
             execution.on_end(spec, end)
             return str(TrialScheduler.STOP)
-        metrics = {name.removeprefix("metrics/"): v for name, v in result.items() if name.startswith("metrics/")}
+        metrics = {
+            name.removeprefix("metrics/"): v for name, v in result.items() if name.startswith("metrics/")
+        }
         action = execution.on_epoch(spec, metrics, node=result["node"])
         return str(TrialScheduler.CONTINUE if action is Action.CONTINUE else TrialScheduler.STOP)
 

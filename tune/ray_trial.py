@@ -16,7 +16,7 @@ from ray import tune as ray_tune
 from tune.trial import RunEnd, TrialJob, run_trial
 
 
-class LandslideTrial(ray_tune.Trainable):
+class LandslideTrial(ray_tune.Trainable):  # type: ignore[misc]
     """Trains the `TrialJob` in its config; each result holds either `metrics` or `end`, and `node`."""
 
     _events: Iterator[Mapping[str, Any] | RunEnd]

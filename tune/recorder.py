@@ -28,10 +28,22 @@ from search_spaces import Config
 from tune.schedulers import Decision
 from tune.trial import TrialSpec
 
+#: What a trial measures, by the names that the store has for it.
 _METRICS = (
-    "train_loss val_loss val_iou val_f1 val_precision val_recall best_threshold best_threshold_iou lr "
-    "epoch_seconds data_seconds patches_per_second peak_memory_bytes"
-).split()
+    "train_loss",
+    "val_loss",
+    "val_iou",
+    "val_f1",
+    "val_precision",
+    "val_recall",
+    "best_threshold",
+    "best_threshold_iou",
+    "lr",
+    "epoch_seconds",
+    "data_seconds",
+    "patches_per_second",
+    "peak_memory_bytes",
+)
 
 
 class Recorder:
@@ -59,19 +71,16 @@ class Recorder:
 
     def config(self, config: Config, *, origin: str) -> None:
         """A config was proposed."""
-        self._write(self._store.add_config, ConfigRecord(config.config_id, dict(config), origin, config.label))
+        self._write(
+            self._store.add_config, ConfigRecord(config.config_id, dict(config), origin, config.label)
+        )
 
     def epoch(self, spec: TrialSpec, metrics: Mapping[str, Any], *, node: str) -> None:
         """A trial reported an epoch; a metric that it did not measure is null, never a number."""
-        record = EpochRecord(
-            **self._who(spec),
-            epoch=metrics["epoch"],
-            node=node,
-            device=metrics["device"],
-            timestamp=self._clock(),
-            **{name: metrics.get(name) for name in _METRICS},
-        )
-        self._write(self._store.add_epoch, record)
+        measured: dict[str, Any] = {name: metrics.get(name) for name in _METRICS}
+        who: dict[str, Any] = self._who(spec)
+        where = {"node": node, "device": metrics["device"], "timestamp": self._clock()}
+        self._write(self._store.add_epoch, EpochRecord(epoch=metrics["epoch"], **who, **where, **measured))
 
     def decision(self, spec: TrialSpec, decision: Decision, *, epoch: int, reason: str, policy: str) -> None:
         """The policy judged a run."""
@@ -95,7 +104,8 @@ class Recorder:
     def run(self, spec: TrialSpec, status: RunStatus, **outcome: Any) -> None:
         """A run ended; `outcome` holds epochs, best_epoch, best_value, reason, error and wall_seconds."""
         self._write(
-            self._store.add_run, RunRecord(**self._who(spec), status=status, timestamp=self._clock(), **outcome)
+            self._store.add_run,
+            RunRecord(**self._who(spec), status=status, timestamp=self._clock(), **outcome),
         )
         if outcome["best_epoch"] is not None:
             self._patches(spec, outcome["best_epoch"])

@@ -96,6 +96,7 @@ def resolved(sweep: Sweep, data: PackedDataset) -> dict[str, Any]:
         "mode": sweep.mode,
         "replicates": sweep.seeds,
         **identity,
+        "space": sweep.space.to_dict(),
         "data_dir": str(sweep.data_dir.resolve()),
         "cache_path": str(data.path.resolve()),
         "data": {
@@ -120,7 +121,9 @@ def _store(sweep: Sweep, data: PackedDataset, out: Path, *, resume: bool) -> Res
     declared, stored = sweep.identity(data.data_id), store.sweep
     if stored["sweep_id"] != sweep.sweep_id(data.data_id):
         store.close()
-        raise StoreError(_differences(declared, stored), f"{out} holds another sweep, which cannot be resumed with this")
+        raise StoreError(
+            _differences(declared, stored), f"{out} holds another sweep, which cannot be resumed with this"
+        )
     return store
 
 

@@ -35,7 +35,9 @@ class RunState:
     @property
     def best(self) -> tuple[int, float] | None:
         """Epoch (from 1) and value of the best epoch so far; the earliest of equals; None without a value."""
-        defined = [(value, -epoch) for epoch, value in enumerate(self.values, start=1) if not math.isnan(value)]
+        defined = [
+            (value, -epoch) for epoch, value in enumerate(self.values, start=1) if not math.isnan(value)
+        ]
         if not defined:
             return None
         value, epoch = max(defined)

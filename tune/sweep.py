@@ -97,7 +97,7 @@ class Sweep:
     def identity(self, data_id: str) -> dict[str, Any]:
         """All that decides the numbers of the sweep: what `sweep_id` is computed from."""
         return {
-            "space": self.space.to_dict(),
+            "space_id": self.space.space_id,
             "data_id": data_id,
             "configs": self.configs,
             "seeds": self.seeds,
@@ -123,8 +123,8 @@ class Sweep:
         found = [*self._bad_names(), *self._bad_numbers()]
         if not self.space.parameters and not self.space.configs:
             found.append(f"space {self.space.name}: nothing to try; give it `parameters` or `configs`")
-        if self.searcher == "grid" and not self.space.parameters:
-            found.append("searcher: a grid needs a space with parameters; use --searcher random for a list of configs")
+        if self.searcher == "listed" and not self.space.configs:
+            found.append("searcher: listed needs a space with fixed `configs`; use --searcher random or grid")
         return [*found, *settings_problems(self.space)]
 
     def _bad_names(self) -> list[str]:
@@ -139,7 +139,14 @@ class Sweep:
         return found
 
     def _bad_numbers(self) -> list[str]:
-        least: dict[str, int] = {"configs": 1, "seeds": 1, "max_epochs": 1, "grid_points": 1, "grace": 1, "eta": 2}
+        least: dict[str, int] = {
+            "configs": 1,
+            "seeds": 1,
+            "max_epochs": 1,
+            "grid_points": 1,
+            "grace": 1,
+            "eta": 2,
+        }
         found = [
             f"{name}: {getattr(self, name)} is too small; at least {low}"
             for name, low in least.items()
@@ -149,8 +156,12 @@ class Sweep:
             found.append(f"seed: {self.seed} is out of range; 0 to 2^63 - 1")
         if self.cpus_per_trial <= 0:
             found.append(f"cpus_per_trial: {self.cpus_per_trial} is too small; above 0, for example 1")
-        if self.gpus_per_trial < 0 or (self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial)):
-            found.append(f"gpus_per_trial: {self.gpus_per_trial} is not a share; 0 to 1, or a whole number of GPUs")
+        if self.gpus_per_trial < 0 or (
+            self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial)
+        ):
+            found.append(
+                f"gpus_per_trial: {self.gpus_per_trial} is not a share; 0 to 1, or a whole number of GPUs"
+            )
         if self.max_concurrent is not None and self.max_concurrent < 1:
             found.append(f"max_concurrent: {self.max_concurrent} is too small; at least 1")
         return found
@@ -162,4 +173,4 @@ def seeds_of(replicate: Replicate) -> Seeds:
 
 
 #: Options of a sweep that a sweep file or a command line can give, with their types.
-OPTIONS = {f.name: f.type for f in fields(Sweep) if f.name not in {"space", "data_dir"}}
+OPTIONS = {f.name: str(f.type) for f in fields(Sweep) if f.name not in {"space", "data_dir"}}

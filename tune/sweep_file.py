@@ -90,7 +90,9 @@ def parse_pins(pairs: tuple[str, ...]) -> dict[str, Any]:
     """
     wrong = [pair for pair in pairs if "=" not in pair or not pair.split("=")[0].strip()]
     if wrong:
-        raise SweepError([f"--set {pair}: not a pair; write name=value, for example patience=5" for pair in wrong])
+        raise SweepError(
+            [f"--set {pair}: not a pair; write name=value, for example patience=5" for pair in wrong]
+        )
     return {name.strip(): read_scalar(text) for name, text in (pair.split("=", 1) for pair in pairs)}
 
 
@@ -156,6 +158,11 @@ def _wrong_types(options: Mapping[str, Any]) -> list[str]:
             "int | None": value is None or (isinstance(value, int) and not isinstance(value, bool)),
         }[kind]
         if not fits:
-            what = {"str": "text", "int": "a whole number", "float": "a number", "int | None": "a whole number"}[kind]
+            what = {
+                "str": "text",
+                "int": "a whole number",
+                "float": "a number",
+                "int | None": "a whole number",
+            }[kind]
             found.append(f"{name}: {value!r} is not {what}")
     return found

@@ -22,7 +22,7 @@ class TrialSpec:
     Args:
         config: what is trained.
         replicate: the seeds it meets, the same for every config.
-        stage: why it runs (`screen`: every config; `allocate`: a stopped replicate of a finalist is brought to the end).
+        stage: why it runs. `screen`: every config; `allocate`: a stopped replicate of a finalist is completed.
     """
 
     config: Config

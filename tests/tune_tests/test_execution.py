@@ -31,7 +31,11 @@ class Killed(Exception):
 
 def a_sweep(**options: Any) -> Sweep:
     space = space_from_mapping(SPACE, source="test")
-    return Sweep(space=space, data_dir=Path("data"), **{"configs": 6, "seeds": 2, "max_epochs": 9, "grace": 1, **options})
+    return Sweep(
+        space=space,
+        data_dir=Path("data"),
+        **{"configs": 6, "seeds": 2, "max_epochs": 9, "grace": 1, **options},
+    )
 
 
 def value(spec: TrialSpec, epoch: int) -> float:
@@ -85,11 +89,19 @@ def rows(store: ResultsStore, table: str) -> list[dict[str, Any]]:
     volatile = {"timestamp", "wall_seconds"}
     found = getattr(store, table)().to_pylist()
     plain = [{k: v for k, v in row.items() if k not in volatile} for row in found]
-    return sorted(plain, key=lambda row: (row.get("trial_key", row.get("config_id")), row.get("epoch") or 0, str(row)))
+    return sorted(
+        plain, key=lambda row: (row.get("trial_key", row.get("config_id")), row.get("epoch") or 0, str(row))
+    )
 
 
 def new_store(folder: Path, sweep: Sweep) -> ResultsStore:
-    about = {"sweep_id": "s", "name": "toy", "metric": "val_iou", "mode": "max", "max_epochs": sweep.max_epochs}
+    about = {
+        "sweep_id": "s",
+        "name": "toy",
+        "metric": "val_iou",
+        "mode": "max",
+        "max_epochs": sweep.max_epochs,
+    }
     return ResultsStore.create(folder, {**about, "replicates": sweep.seeds})
 
 
@@ -107,7 +119,10 @@ def test_all_configs_meet_the_same_seeds(tmp_path: Path) -> None:
     sweep = a_sweep(policy="none")
     with new_store(tmp_path / "run", sweep) as store:
         drive(execution_on(sweep, store))
-        seeds = {(r["replicate"], r["seed_init"], r["seed_order"], r["seed_augment"]) for r in store.runs().to_pylist()}
+        seeds = {
+            (r["replicate"], r["seed_init"], r["seed_order"], r["seed_augment"])
+            for r in store.runs().to_pylist()
+        }
         assert len(seeds) == sweep.seeds
 
 
@@ -125,7 +140,9 @@ def test_asha_stops_runs_and_the_finalists_are_completed_on_every_replicate(tmp_
     assert any("stopped" in statuses for statuses in by_config.values())
     completed = {d["trial_key"] for d in decisions if d["action"] == "complete"}
     assert completed
-    assert all(run["stage"] == "allocate" and run["epochs"] == 9 for run in runs if run["trial_key"] in completed)
+    assert all(
+        run["stage"] == "allocate" and run["epochs"] == 9 for run in runs if run["trial_key"] in completed
+    )
     assert all(d["reason"] for d in decisions)
 
 
@@ -166,7 +183,11 @@ def test_a_failure_is_a_status_with_its_reason_and_the_sweep_goes_on(tmp_path: P
         assert sound is not None
         execution.on_end(broken, RunEnd("diverged", "loss is NaN in epoch 1"))
         for event in events(sound, 0, sweep):
-            _ = execution.on_end(sound, event) if isinstance(event, RunEnd) else execution.on_epoch(sound, event)
+            _ = (
+                execution.on_end(sound, event)
+                if isinstance(event, RunEnd)
+                else execution.on_epoch(sound, event)
+            )
         runs = {run["trial_key"]: run for run in store.runs().to_pylist()}
     assert runs[broken.trial_key]["status"] == RunStatus.DIVERGED
     assert runs[broken.trial_key]["best_value"] is None

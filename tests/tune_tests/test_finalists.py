@@ -12,18 +12,27 @@ def runs(*rows: tuple[str, bool, list[float]]) -> list[ScreenedRun]:
 
 
 def test_survivors_come_before_better_but_shorter_runs() -> None:
-    found = choose_finalists(runs(("a", True, [0.1, 0.2]), ("b", False, [0.9]), ("c", False, [0.3]), ("d", False, [0.2])))
+    found = choose_finalists(
+        runs(("a", True, [0.1, 0.2]), ("b", False, [0.9]), ("c", False, [0.3]), ("d", False, [0.2]))
+    )
     assert found == ["a", "b"]
 
 
 def test_a_longer_run_gets_no_credit_for_its_later_epochs() -> None:
-    found = choose_finalists(runs(("long", False, [0.1, 0.9]), ("short", False, [0.2]), ("other", False, [0.05])))
+    found = choose_finalists(
+        runs(("long", False, [0.1, 0.9]), ("short", False, [0.2]), ("other", False, [0.05]))
+    )
     assert found[0] == "short"
 
 
 def test_the_mean_is_over_all_replicates() -> None:
     found = choose_finalists(
-        runs(("lucky", False, [0.9]), ("lucky", False, [0.1]), ("steady", False, [0.6]), ("steady", False, [0.6]))
+        runs(
+            ("lucky", False, [0.9]),
+            ("lucky", False, [0.1]),
+            ("steady", False, [0.6]),
+            ("steady", False, [0.6]),
+        )
     )
     assert found[0] == "steady"
 
@@ -36,7 +45,9 @@ def test_about_the_square_root_of_the_configs_are_kept_and_at_least_two() -> Non
 
 
 def test_the_order_of_the_rows_does_not_matter() -> None:
-    rows = runs(("a", True, [0.3]), ("b", False, [0.5]), ("c", True, [0.4]), ("d", False, [0.1]), ("e", False, [0.2]))
+    rows = runs(
+        ("a", True, [0.3]), ("b", False, [0.5]), ("c", True, [0.4]), ("d", False, [0.1]), ("e", False, [0.2])
+    )
     assert choose_finalists(rows) == choose_finalists(rows[::-1])
 
 

@@ -11,7 +11,14 @@ from tune.schedulers import Action, Asha, RunAll, make_policy, milestones
 
 @pytest.mark.parametrize(
     ("grace", "eta", "max_epochs", "expected"),
-    [(1, 3, 27, (1, 3, 9)), (3, 3, 30, (3, 9, 27)), (5, 4, 100, (5, 20, 80)), (3, 3, 3, ()), (4, 2, 4, ()), (1, 2, 2, (1,))],
+    [
+        (1, 3, 27, (1, 3, 9)),
+        (3, 3, 30, (3, 9, 27)),
+        (5, 4, 100, (5, 20, 80)),
+        (3, 3, 3, ()),
+        (4, 2, 4, ()),
+        (1, 2, 2, (1,)),
+    ],
 )
 def test_milestones_rise_by_eta_and_stay_below_the_end(
     grace: int, eta: int, max_epochs: int, expected: tuple[int, ...]
@@ -51,7 +58,12 @@ def test_an_undefined_value_is_neither_judged_nor_recorded() -> None:
 
 
 def test_the_same_reports_give_the_same_decisions() -> None:
-    reports = [(f"{c}-r{r:02d}", r, e, (c * 7 + r * 3 + e) % 5 / 5) for e in (1, 2, 3) for r in (0, 1) for c in range(6)]
+    reports = [
+        (f"{c}-r{r:02d}", r, e, (c * 7 + r * 3 + e) % 5 / 5)
+        for e in (1, 2, 3)
+        for r in (0, 1)
+        for c in range(6)
+    ]
 
     def decisions() -> list[object]:
         policy = Asha(grace=1, eta=3, max_epochs=9)
@@ -62,7 +74,9 @@ def test_the_same_reports_give_the_same_decisions() -> None:
 
 def test_the_policy_none_never_stops() -> None:
     policy = RunAll()
-    assert all(policy.decide("a", replicate=0, epoch=e, value=-1e9).action is Action.CONTINUE for e in range(1, 50))
+    assert all(
+        policy.decide("a", replicate=0, epoch=e, value=-1e9).action is Action.CONTINUE for e in range(1, 50)
+    )
 
 
 def test_an_unknown_policy_is_refused_with_the_known_ones() -> None:

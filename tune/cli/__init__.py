@@ -59,7 +59,9 @@ class LazyGroup(click.Group):
             ctx.exit(2)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="landslide-tune", prog_name="landslide-tune")
 def main() -> None:
     """Hyperparameter search for landslide segmentation that takes the seed noise seriously.

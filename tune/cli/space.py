@@ -21,7 +21,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON inste
 
 @click.group()
 def space() -> None:
-    r"""Look at search spaces: what is tried, within which bounds.
+    """Look at search spaces: what is tried, within which bounds.
 
     \b
     Example:   landslide-tune space show unet
@@ -31,7 +31,7 @@ def space() -> None:
 @space.command("list")
 @as_json
 def list_spaces(as_json: bool) -> None:
-    r"""List the spaces that come with the package.
+    """List the spaces that come with the package.
 
     \b
     Example:   landslide-tune space list
@@ -58,7 +58,7 @@ def list_spaces(as_json: bool) -> None:
 )
 @as_json
 def show_space(name_or_file: str, points: int, as_json: bool) -> None:
-    r"""Show a space: parameters, conditions, constants, fixed configs, grid size.
+    """Show a space: parameters, conditions, constants, fixed configs, grid size.
 
     \b
     Example:   landslide-tune space show unet
@@ -90,7 +90,7 @@ def show_space(name_or_file: str, points: int, as_json: bool) -> None:
 @click.option("--quick", is_flag=True, help="Do not ask whether the encoders exist, which takes seconds.")
 @as_json
 def validate_space(file: str, quick: bool, as_json: bool) -> None:
-    r"""Check a space, and that training accepts whatever it may propose.
+    """Check a space, and that training accepts whatever it may propose.
 
     FILE is a YAML file or the name of a shipped space. Exit code 2 if anything is wrong.
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), help="The dataset's folder.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/NAME-DATE-TIME].")
 @click.option("--configs", type=int, help="How many configs are tried [default: 16].")
-@click.option("--seeds", type=int, help="Replicates of each config; all configs meet the same seeds [default: 3].")
+@click.option(
+    "--seeds", type=int, help="Replicates of each config; all configs meet the same seeds [default: 3]."
+)
 @click.option("--max-epochs", type=int, help="Epochs of a run that is not stopped [default: 30].")
 @click.option("--searcher", help="How configs are proposed: random, grid or listed [default: random].")
 @click.option("--grid-points", type=int, help="Points per continuous parameter of a grid [default: 3].")
@@ -26,14 +28,26 @@ if TYPE_CHECKING:
 @click.option("--grace", type=int, help="Epochs before a run is first judged [default: 3].")
 @click.option("--eta", type=int, help="About one in ETA runs passes each milestone [default: 3].")
 @click.option("--metric", help="What runs are judged by: val_iou or val_f1 [default: val_iou].")
-@click.option("--seed", type=int, help="The sweep's seed: configs and all replicates follow from it [default: 0].")
-@click.option("--cpus-per-trial", type=float, help="CPU share of a trial, and its torch threads [default: 1].")
-@click.option("--gpus-per-trial", type=float, help="GPU share of a trial, for example 0.25; 0 is CPU [default: 0].")
-@click.option("--max-concurrent", type=int, help="At most so many trials at a time [default: as many as fit].")
+@click.option(
+    "--seed", type=int, help="The sweep's seed: configs and all replicates follow from it [default: 0]."
+)
+@click.option(
+    "--cpus-per-trial", type=float, help="CPU share of a trial, and its torch threads [default: 1]."
+)
+@click.option(
+    "--gpus-per-trial", type=float, help="GPU share of a trial, for example 0.25; 0 is CPU [default: 0]."
+)
+@click.option(
+    "--max-concurrent", type=int, help="At most so many trials at a time [default: as many as fit]."
+)
 @click.option("--address", help="A running Ray runtime: auto or HOST:PORT [default: one of our own, here].")
-@click.option("--in-process", is_flag=True, help="No Ray: one trial after the other in this process, for debugging.")
+@click.option(
+    "--in-process", is_flag=True, help="No Ray: one trial after the other in this process, for debugging."
+)
 @click.option("--resume", is_flag=True, help="Go on with the same sweep in --out.")
-@click.option("--set", "pins", multiple=True, metavar="NAME=VALUE", help="Fix a value for every config; repeatable.")
+@click.option(
+    "--set", "pins", multiple=True, metavar="NAME=VALUE", help="Fix a value for every config; repeatable."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 def sweep(
     target: str,
@@ -76,12 +90,15 @@ def tell(outcome: Outcome, *, as_json: bool) -> None:
         click.echo(json.dumps(outcome.verdict.to_dict(), indent=2))
     else:
         click.echo(outcome.verdict.sentence)
-    say = lambda text: click.echo(text, err=True)  # noqa: E731 - four lines below read better so
+    run_dir = outcome.run_dir
+    told = [
+        f"report:  {outcome.report.html}",
+        f"rows:    {run_dir / 'epochs'} (parquet)",
+        f"next:    landslide-tune export {run_dir} --to DIR",
+    ]
     if not outcome.complete:
-        say("interrupted: everything done so far is kept; repeat the command with --resume --out " + str(outcome.run_dir))
-    say(f"report:  {outcome.report.html}")
-    say(f"rows:    {outcome.run_dir / 'epochs'} (parquet)")
-    say(f"next:    landslide-tune export {outcome.run_dir} --to DIR")
+        told[2] = f"interrupted: everything is kept; go on with the same command and --resume --out {run_dir}"
+    click.echo("\n".join(told), err=True)
 
 
 @click.command()
@@ -99,8 +116,12 @@ def status(run_dir: Path, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.to_dict(), indent=2))
         return
-    click.echo(f"{found.name} ({found.sweep_id}): {found.ended} of {found.planned} runs ended, {found.epochs} epochs")
+    click.echo(
+        f"{found.name} ({found.sweep_id}): {found.ended} of {found.planned} runs ended, {found.epochs} epochs"
+    )
     for name, count in sorted(found.by_status.items()):
         click.echo(f"  {name.replace('_', ' '):14s} {count}")
     if found.best is not None:
-        click.echo(f"best run so far: {found.best_trial} with {found.metric} {found.best:.4f} (one run, not a verdict)")
+        click.echo(
+            f"best run so far: {found.best_trial} with {found.metric} {found.best:.4f} (one run, not a verdict)"
+        )

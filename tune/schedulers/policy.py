@@ -104,7 +104,9 @@ class Asha:
 
     def __init__(self, *, grace: int, eta: float, max_epochs: int) -> None:
         if grace < 1 or eta <= 1 or max_epochs < 1:
-            raise ValueError(f"ASHA needs grace >= 1, eta > 1 and max_epochs >= 1, not {grace}, {eta}, {max_epochs}")
+            raise ValueError(
+                f"ASHA needs grace >= 1, eta > 1 and max_epochs >= 1, not {grace}, {eta}, {max_epochs}"
+            )
         self.eta = eta
         self.milestones = milestones(grace=grace, eta=eta, max_epochs=max_epochs)
         self._ladders: dict[int, list[Rung]] = {}

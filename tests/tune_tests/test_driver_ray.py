@@ -1,0 +1,182 @@
+"""The same sweep on a real local Ray runtime: equal to the in-process twin, and unharmed by kill -9 and Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from results import ResultsStore, StoreError
+from tune.driver import _slots
+from tune.errors import SweepError
+from tune.sweep_file import declare
+
+WORDS = ("--configs", "2", "--seeds", "2", "--max-epochs", "4", "--policy", "none", "--json")
+METRICS = ("train_loss", "val_loss", "val_iou", "val_f1", "best_threshold", "best_threshold_iou", "lr")
+LIMIT = 300.0  # seconds in which a tiny sweep must have got somewhere, or something hangs
+
+
+def start(data: Path, out: Path, *words: str) -> subprocess.Popen[str]:
+    """The command line in a process of its own, as a user starts it."""
+    command = [
+        sys.executable,
+        "-m",
+        "tune",
+        "sweep",
+        "smoke",
+        "--data",
+        str(data),
+        "--out",
+        str(out),
+        *WORDS,
+        *words,
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> int:
+    out, err = process.communicate(timeout=LIMIT)
+    assert "Traceback" not in err, err
+    return process.returncode if process.returncode in (0, 1) else pytest.fail(f"{out}\n{err}")
+
+
+def recorded(out: Path) -> dict[tuple[str, int], tuple[Any, ...]]:
+    """(trial, epoch) -> its metrics, exactly."""
+    rows = ResultsStore.read(out).epochs().to_pylist()
+    assert len(rows) == len({(row["trial_key"], row["epoch"]) for row in rows})
+    return {(row["trial_key"], row["epoch"]): tuple(row[name] for name in METRICS) for row in rows}
+
+
+def wait_for_epochs(out: Path, process: subprocess.Popen[str], enough: int) -> None:
+    deadline = time.monotonic() + LIMIT
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if ResultsStore.read(out).epochs().num_rows >= enough:
+                return
+        except StoreError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(
+        f"no {enough} epochs: {process.communicate() if process.poll() is not None else 'still running'}"
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    tiny_dataset: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, int], tuple[Any, ...]]:
+    """The rows of the sweep, run in process from beginning to end."""
+    out = tmp_path_factory.mktemp("in-process") / "run"
+    assert finish(start(tiny_dataset, out, "--in-process")) == 0
+    rows = recorded(out)
+    assert len(rows) == 2 * 2 * 4
+    return rows
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_ray_and_the_in_process_twin_record_the_same_bits(
+    tiny_dataset: Path, tmp_path: Path, uninterrupted: dict[tuple[str, int], tuple[Any, ...]]
+) -> None:
+    assert finish(start(tiny_dataset, tmp_path / "run")) == 0
+    assert recorded(tmp_path / "run") == uninterrupted
+    store = ResultsStore.read(tmp_path / "run")
+    assert store.runs().column("status").to_pylist() == ["finished"] * 4
+    assert store.patches().num_rows == 4 * 8
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    os.kill(process.pid, signal.SIGINT)
+
+
+def kill_everything(process: subprocess.Popen[str]) -> None:
+    os.kill(process.pid, signal.SIGKILL)
+
+
+def terminate(process: subprocess.Popen[str]) -> None:
+    os.kill(process.pid, signal.SIGTERM)
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+@pytest.mark.parametrize(
+    ("stop", "expected"), [(interrupt, 1), (terminate, 1), (kill_everything, -signal.SIGKILL)]
+)
+def test_a_stopped_sweep_keeps_everything_and_resumes_to_the_same_bits(
+    tiny_dataset: Path,
+    tmp_path: Path,
+    uninterrupted: dict[tuple[str, int], tuple[Any, ...]],
+    stop: Callable[[subprocess.Popen[str]], None],
+    expected: int,
+) -> None:
+    out = tmp_path / "run"
+    process = start(tiny_dataset, out)
+    wait_for_epochs(out, process, 5)
+    seen = recorded(out)
+    stop(process)
+    _, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == expected, err
+    if expected == 1:
+        assert "--resume" in err
+    assert seen.items() <= recorded(out).items()
+    assert finish(start(tiny_dataset, out, "--resume")) == 0
+    assert recorded(out) == uninterrupted
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="finds the worker in /proc")
+def test_a_trial_whose_process_is_killed_goes_on_from_its_last_epoch(
+    tiny_dataset: Path, tmp_path: Path, uninterrupted: dict[tuple[str, int], tuple[Any, ...]]
+) -> None:
+    out = tmp_path / "run"
+    process = start(tiny_dataset, out)
+    wait_for_epochs(out, process, 3)
+    os.kill(a_worker_of(process.pid), signal.SIGKILL)
+    assert finish(process) == 0
+    assert recorded(out) == uninterrupted
+    assert set(ResultsStore.read(out).runs().column("status").to_pylist()) == {"finished"}
+
+
+def a_worker_of(session: int) -> int:
+    """A Ray worker that runs a trial, started in the session of the driver."""
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                title = (folder / "cmdline").read_bytes().split(b"\0")[0]
+                in_session = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[3]) == session
+            except OSError:
+                continue
+            if in_session and b"LandslideTrial" in title:
+                return int(folder.name)
+    return pytest.fail("no worker runs a trial")
+
+
+def sweep_asking(**resources: Any) -> Any:
+    return declare("smoke", data_dir=Path("data"), options=resources, pins={})
+
+
+def test_trials_are_packed_by_their_shares() -> None:
+    assert _slots(sweep_asking(gpus_per_trial=0.25), {"CPU": 16, "GPU": 1}) == 4
+    assert _slots(sweep_asking(gpus_per_trial=0.25), {"CPU": 2, "GPU": 1}) == 2
+    assert _slots(sweep_asking(cpus_per_trial=0.5), {"CPU": 2}) == 4
+    assert _slots(sweep_asking(cpus_per_trial=0.1), {"CPU": 1}) == 10
+    assert _slots(sweep_asking(max_concurrent=1), {"CPU": 8}) == 1
+
+
+def test_a_runtime_too_small_for_one_trial_is_an_error_with_its_resources() -> None:
+    with pytest.raises(SweepError, match=r"0 GPUs.*lower --cpus-per-trial or --gpus-per-trial"):
+        _slots(sweep_asking(gpus_per_trial=1.0), {"CPU": 8})
