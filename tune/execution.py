@@ -42,6 +42,7 @@ class Execution:
         self._screening = self._screen_specs()
         self._allocating: Iterator[TrialSpec] | None = None
         self._running: set[str] = set()
+        self._exhausted = False
         self._decided: set[tuple[str, str, int | None]] = set()
         self._replay(store)
 
@@ -63,6 +64,11 @@ class Execution:
     def done(self) -> bool:
         """Nothing runs and nothing is left to start; meaningful once `next_trial` has returned None."""
         return not self._running and self._allocating is not None
+
+    @property
+    def planned(self) -> int:
+        """Configs x replicates, as far as is known: a finite space may hold fewer configs than were asked for."""
+        return (len(self.configs) if self._exhausted else self.sweep.configs) * self.sweep.seeds
 
     @property
     def running(self) -> frozenset[str]:
@@ -128,7 +134,9 @@ class Execution:
             return None
         index = len(self.configs)
         config = self._searcher.suggest(index, self.configs, space=self.sweep.space, seed=self.sweep.seed)
-        if config is not None:
+        if config is None:
+            self._exhausted = True
+        else:
             assert not self.sweep.space.problems_with(config), (
                 "a searcher proposed a config outside its space"
             )

@@ -80,7 +80,7 @@ class Progress:
 
     def headline(self) -> str:
         """Runs by state, epochs done, time left."""
-        runs, sweep = self._execution.runs.values(), self._execution.sweep
+        runs = self._execution.runs.values()
         counts = Counter(run.status.value for run in runs if run.status is not None)
         ended = (
             ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items()))
@@ -88,9 +88,8 @@ class Progress:
         )
         epochs = sum(len(run.values) for run in runs)
         left = self.seconds_left()
-        planned = sweep.configs * sweep.seeds
-        eta = "" if left is None else f" · about {clock_time(left)} left"
-        return f"{len(runs)} of {planned} runs started · {ended} · {epochs} epochs{eta}"
+        eta = f" · about {clock_time(left)} left" if left else ""
+        return f"{len(runs)} of {self._execution.planned} runs started · {ended} · {epochs} epochs{eta}"
 
     def seconds_left(self) -> float | None:
         """Expected seconds until the end, from the mean epoch and the mean length of ended runs; None at first."""
@@ -100,7 +99,7 @@ class Progress:
             return None
         lengths = [len(run.values) for run in runs if run.status is not None]
         expected = statistics.fmean(lengths) if lengths else sweep.max_epochs
-        waiting = sweep.configs * sweep.seeds - len(runs)
+        waiting = self._execution.planned - len(runs)
         open_runs = [max(1.0, expected - len(run.values)) for run in runs if run.status is None]
         return (waiting * expected + sum(open_runs)) * seconds / done / self._slots
 
@@ -144,7 +143,8 @@ class Progress:
             if run.best
             else "no value"
         )
-        return f"{run.spec.trial_key}: {run.status.value.replace('_', ' ')} after {len(run.values)} epochs, {best}"
+        epochs = f"{len(run.values)} epoch{'' if len(run.values) == 1 else 's'}"
+        return f"{run.spec.trial_key}: {run.status.value.replace('_', ' ')} after {epochs}, {best}"
 
 
 def mean_and_sd(scores: Sequence[float]) -> str:

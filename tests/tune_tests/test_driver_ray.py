@@ -160,7 +160,7 @@ def a_worker_of(session: int) -> int:
                 in_session = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[3]) == session
             except OSError:
                 continue
-            if in_session and b"LandslideTrial" in title:
+            if in_session and title.startswith(b"ray::") and b".train" in title:
                 return int(folder.name)
     return pytest.fail("no worker runs a trial")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from results import Exported, ReportPaths
+    from results import Exported
 
 _RUN_DIR = click.argument("run_dir", type=click.Path(path_type=Path))
 
@@ -30,46 +30,16 @@ def report(run_dir: Path, as_json: bool) -> None:
     Example:  landslide-tune report runs/unet-20250301-101500
     """
     from results import Claim, write_report
+    from tune.cli.ranking import show_ranking
 
     written = write_report(run_dir)
     if as_json:
         click.echo(json.dumps(written.verdict.to_dict(), indent=2, ensure_ascii=False))
     else:
-        _print_ranking(written)
+        show_ranking(written)
     click.echo(f"report: {written.html}", err=True)
     if written.verdict.claim is Claim.NO_RESULT:
         raise SystemExit(1)
-
-
-def _print_ranking(written: ReportPaths) -> None:
-    """The ranking, all columns into a pipe and as many as fit on a terminal; then the sentence."""
-    from rich.console import Console
-    from rich.measure import Measurement
-    from rich.table import Table
-    from rich.text import Text
-
-    from results.tables import ranking_table
-
-    content = ranking_table(written.ranking)
-
-    def table(shown: list[int]) -> Table:
-        grid = Table(box=None, pad_edge=False)
-        for i in shown:
-            heading = content.headings[i]
-            grid.add_column(heading, justify="right" if heading in content.numeric else "left", no_wrap=True)
-        for row in content.rows:
-            grid.add_row(*(Text(row[i]) for i in shown))
-        return grid
-
-    terminal, endless = Console(), Console(width=100_000)
-    everything = list(range(len(content.headings)))
-    wide = table(everything)
-    width = Measurement.get(endless, endless.options, wide).maximum
-    if terminal.is_terminal and width > terminal.width:
-        settings = {i for i in everything[2:] if content.headings[i] not in (*content.numeric, "state")}
-        wide, width = table([i for i in everything if i not in settings]), terminal.width
-    Console(width=width).print(wide)
-    click.echo(f"\n{written.verdict.sentence}")
 
 
 @click.command()
@@ -110,7 +80,7 @@ def export(
     Examples:  landslide-tune export runs/unet-20250301-101500 --to ~/.cache/georisk/models
                landslide-tune export runs/unet-20250301-101500 --to s3://ml-models/landslide
     """
-    from tune.ship import Shipment, ship
+    from tune.shipping import Shipment, ship
 
     shipment = Shipment(config=config, pick=pick, endpoint=endpoint_url, **options)
     _tell(ship(run_dir, to, shipment, say=lambda text: click.echo(text, err=True)), as_json=as_json)

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from landslide import Evaluation
-    from tune.run import Outcome
+    from tune.launch import Outcome
 
 #: Small enough for two CPU cores and a few minutes, large enough that the models learn something.
 PATCHES, SIZE = 120, 64
@@ -36,7 +36,7 @@ def quickstart(out: Path, seed: int, in_process: bool) -> None:
     Example:  landslide-tune quickstart --out runs/quickstart
     """
     from results import StoreError
-    from tune.ship import Shipment, ship
+    from tune.shipping import Shipment, ship
 
     if out.exists() and any(out.iterdir()):
         raise StoreError(f"{out} is not empty: choose another --out, or remove it if it is not needed")
@@ -71,7 +71,7 @@ def _synthesize(data_dir: Path, seed: int) -> None:
 
 
 def _sweep(data_dir: Path, run_dir: Path, seed: int, in_process: bool) -> Outcome:
-    from tune.run import run
+    from tune.launch import run
     from tune.sweep_file import declare
 
     options = {"configs": CONFIGS, "seeds": SEEDS, "max_epochs": MAX_EPOCHS, "grace": GRACE, "seed": seed}
@@ -86,8 +86,12 @@ def _test(model: Path, data_dir: Path) -> Evaluation:
 
 def _close(outcome: Outcome, model: Path, test: Evaluation, seconds: float) -> None:
     """What was found on stdout; where it lies and what to type next."""
+    from tune.cli.ranking import show_ranking
+
     run_dir = outcome.run_dir
-    click.echo(f"\nfound    {outcome.verdict.sentence}")
+    click.echo()
+    show_ranking(outcome.report)
+    click.echo()
     click.echo(
         f"test     IoU {test.iou:.4f}, F1 {test.f1:.4f} of the exported model (one run of the best config)"
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from tune.run import Outcome
+    from tune.launch import Outcome
 
 
 @click.command()
@@ -68,7 +68,7 @@ def sweep(
     Example:  landslide-tune sweep unet --data ./data --configs 12 --seeds 3 --max-epochs 40 --gpus-per-trial 0.25
     """
     from tune.cli.terminal import progress_bar
-    from tune.run import run
+    from tune.launch import run
     from tune.sweep_file import declare, parse_pins
 
     if resume and out is None:
@@ -85,11 +85,13 @@ def sweep(
 
 
 def tell(outcome: Outcome, *, as_json: bool) -> None:
-    """The verdict on stdout; where things lie and what to type next on stderr."""
+    """The ranking and the verdict on stdout; where things lie and what to type next on stderr."""
+    from tune.cli.ranking import show_ranking
+
     if as_json:
         click.echo(json.dumps(outcome.verdict.to_dict(), indent=2))
     else:
-        click.echo(outcome.verdict.sentence)
+        show_ranking(outcome.report)
     run_dir = outcome.run_dir
     told = [
         f"report:  {outcome.report.html}",

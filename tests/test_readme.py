@@ -1,0 +1,75 @@
+"""The README is held to its word: its commands parse, its YAML loads, its links and paths exist."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+import yaml
+
+from search_spaces import load_space
+from tune.cli import main
+from tune.sweep_file import declare
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def command_lines() -> list[str]:
+    lines = [
+        line for language in ("sh", "powershell") for block in blocks(language) for line in block.splitlines()
+    ]
+    return [line for line in lines if "landslide-tune " in line]
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_a_command_of_the_readme_parses(line: str) -> None:
+    """Each option exists and takes such a value; nothing is run."""
+    words = shlex.split(line.replace("\\", "/"), comments=True)
+    group, name, *rest = main, words[1], *words[2:]
+    command = group.get_command(click.Context(group), name)
+    assert command is not None, name
+    while isinstance(command, click.Group):
+        name, *rest = rest
+        command = command.get_command(click.Context(command), name)
+        assert command is not None, name
+    command.make_context(name, rest)
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(command_lines()) >= 9
+
+
+def test_the_space_and_the_sweep_of_the_readme_load(tmp_path: Path) -> None:
+    space, sweep = blocks("yaml")
+    (tmp_path / "space.yaml").write_text(space, encoding="utf-8")
+    (tmp_path / "sweep.yaml").write_text(sweep, encoding="utf-8")
+    assert load_space(tmp_path / "space.yaml").name == "unet"
+    declared = declare(str(tmp_path / "sweep.yaml"), options={}, pins={})
+    assert (declared.title, declared.configs) == ("first-try", yaml.safe_load(sweep)["configs"])
+
+
+def test_paths_and_links_of_the_readme_exist() -> None:
+    paths = re.findall(r"`((?:tune|landslide|search_spaces|results|tests)/[\w/.]+)`", README)
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert paths
+    assert [path for path in [*paths, *links] if not (ROOT / path).exists()] == []
+
+
+def test_make_has_the_two_commands_and_ci_uses_them() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert {"quickstart", "test", "check"} <= set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "make test" in ci
+    assert "make check" in ci
+
+
+def test_no_placeholder_is_left() -> None:
+    assert "<!--" not in README
