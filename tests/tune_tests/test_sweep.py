@@ -111,3 +111,21 @@ def test_options_of_a_wrong_type_are_told_with_their_names() -> None:
     with pytest.raises(SweepError) as raised:
         smoke(configs=2.5, seeds=True, searcher=3)
     assert [problem.split(":")[0] for problem in raised.value.problems] == ["configs", "seeds", "searcher"]
+
+
+def test_the_help_tells_the_defaults_of_the_dataclass() -> None:
+    import re
+    from dataclasses import fields
+
+    from tune.cli.sweep import sweep as command
+
+    told = {p.name: re.search(r"\[default: (\S+)\]", getattr(p, "help", None) or "") for p in command.params}
+    shown = {
+        field.name: field.default for field in fields(Sweep) if field.name in OPTIONS and field.name in told
+    }
+    defaults = {name: default for name, default in shown.items() if default is not None}
+    assert len(defaults) > 10
+    for name, default in defaults.items():
+        found = told[name]
+        assert found is not None, name
+        assert type(default)(found[1]) == default, name

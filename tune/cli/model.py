@@ -66,7 +66,9 @@ def evaluate(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Measure a model on a split of a dataset: the landslide class, pooled over all pixels.
+    """Measure a model on a split of a dataset.
+
+    IoU, F1, precision and recall of the landslide class, pooled over all pixels.
 
     \b
     Example:   landslide-tune evaluate landslide_model.pth --data ./data --split test --threshold auto
@@ -121,7 +123,9 @@ def predict(
     threads: int | None,
     as_json: bool,
 ) -> None:
-    """Predict images: for each an .h5 with probability and mask, and a .png to look at.
+    """Predict images with a model.
+
+    Writes for each image an .h5 with probability and mask, and a .png to look at.
 
     Every image is checked before the first is predicted. The picture shows the bands 3, 2, 1 (counted from 0)
     as red, green, blue, the probability, and the outline of the mask.

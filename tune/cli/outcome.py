@@ -21,8 +21,9 @@ _RUN_DIR = click.argument("run_dir", type=click.Path(path_type=Path))
 @_RUN_DIR
 @click.option("--json", "as_json", is_flag=True, help="Print verdict.json on stdout instead of the table.")
 def report(run_dir: Path, as_json: bool) -> None:
-    """Write report.html, report.md and verdict.json into RUN_DIR, and print the ranking and the verdict.
+    """Say what a sweep has shown.
 
+    Writes report.html, report.md and verdict.json into RUN_DIR; prints the ranking and the verdict.
     Works on a sweep that is still running, too: it reports what is there.
     Exit code 1 when no config has a final score yet.
 
@@ -71,8 +72,9 @@ def export(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Ship the model of RUN_DIR's best config, verified, with manifest.json written last.
+    """Ship the best config's model.
 
+    The model goes to PLACE as it was verified, with manifest.json written last.
     Before anything is written, the checkpoint is evaluated on the validation split again and must give
     the recorded IoU. Credentials come from the usual AWS variables, files or roles.
 

@@ -28,9 +28,9 @@ CONFIGS, SEEDS, MAX_EPOCHS, GRACE = 4, 3, 6, 2
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the data and of the sweep.")
 @click.option("--in-process", is_flag=True, help="No Ray: one trial after the other.")
 def quickstart(out: Path, seed: int, in_process: bool) -> None:
-    """The whole path on synthetic data: sweep, verdict, report, exported model, test score.
+    """The whole path on synthetic data.
 
-    Trains for real, on the CPU, in a few minutes; downloads nothing.
+    Sweep, verdict, report, exported model, test score: trains for real, on the CPU, in a few minutes; downloads nothing.
 
     \b
     Example:  landslide-tune quickstart --out runs/quickstart

@@ -60,8 +60,9 @@ def sweep(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Run a sweep: NAME_OR_FILE is a shipped space, a space file or a sweep file.
+    """Train configs x seeds and compare them.
 
+    NAME_OR_FILE is a shipped space (see `landslide-tune space list`), a space file or a sweep file.
     Everything is checked before anything is trained. Ctrl-C keeps what was done; --resume goes on.
 
     \b
