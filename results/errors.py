@@ -31,9 +31,22 @@ class ResultsError(RuntimeError):
 
 
 class StoreError(ResultsError):
-    """A run directory cannot be created, opened, read or written."""
+    """A run directory cannot be created, opened, read or written.
+
+    Args:
+        problems, heading: see `ResultsError`.
+        rows_kept: True when the disk refused: every row handed over so far is kept, in memory or on disk, and
+            the next call tries again. False for anything else, e.g. a row that does not fit the schema and
+            was not taken.
+    """
 
     heading = "the results store cannot be used"
+
+    def __init__(
+        self, problems: Sequence[str] | str, heading: str | None = None, *, rows_kept: bool = False
+    ) -> None:
+        super().__init__(problems, heading)
+        self.rows_kept = rows_kept
 
 
 class ExportError(ResultsError):

@@ -6,12 +6,13 @@ Refuses what is not ours before a row is written. Holds no rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from results.atomic import replace_text
 from results.errors import StoreError
 from results.schema import SCHEMA_VERSION, TABLES, check_version
 
@@ -57,6 +58,33 @@ def sweep_text(sweep: Mapping[str, Any]) -> str:
         return json.dumps({**sweep, "schema_version": SCHEMA_VERSION}, indent=2, allow_nan=False) + "\n"
     except (TypeError, ValueError) as error:
         raise StoreError(f"sweep.json: {error}", "the sweep cannot be recorded") from error
+
+
+def write_sweep(run_dir: Path, sweep: Mapping[str, Any]) -> dict[str, Any]:
+    """Write `sweep.json`, all or nothing, and return it as it will be read.
+
+    Raises:
+        StoreError: see `sweep_text`.
+        OSError: the disk refuses; the file is as it was.
+    """
+    text = sweep_text(sweep)
+    replace_text(run_dir / "sweep.json", text)
+    return dict(json.loads(text))
+
+
+def noted(sweep: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The sweep with later facts about it.
+
+    Raises:
+        StoreError: a fact would change what the sweep is.
+    """
+    changed = [name for name in (*_REQUIRED, "schema_version") if facts.get(name, sweep[name]) != sweep[name]]
+    if changed:
+        raise StoreError(
+            [f"{name!r} says what the sweep is and cannot be changed afterwards" for name in changed],
+            "the note cannot be recorded",
+        )
+    return {**sweep, **facts}
 
 
 def refuse_occupied(run_dir: Path, sweep_id: str) -> None:
@@ -106,4 +134,37 @@ def not_writable(run_dir: Path, error: OSError) -> StoreError:
     """The error to raise when the operating system refuses to write into the directory."""
     return StoreError(
         f"{run_dir} cannot be written ({error}): choose another --out or change its permissions"
+    )
+
+
+def not_noted(run_dir: Path, error: OSError, facts: Iterable[str]) -> StoreError:
+    """The error to raise when `sweep.json` could not be rewritten with these facts."""
+    return StoreError(
+        f"{run_dir / 'sweep.json'} cannot be written ({error}) and is as it was, without {', '.join(facts)}: "
+        "free space or restore the disk",
+        "results could not be written",
+        rows_kept=True,
+    )
+
+
+def not_written(run_dir: Path, error: OSError, waiting: Sequence[str]) -> StoreError:
+    """The error to raise when the disk refuses while rows are recorded.
+
+    Args:
+        run_dir: the run directory.
+        error: what the operating system says.
+        waiting: what is in memory only, e.g. ``3 epochs``; empty when every row is on disk.
+    """
+    if waiting:
+        state = (
+            f"kept in memory only: {', '.join(waiting)}; free space or restore the disk before this process "
+            "ends, the next flush tries again"
+        )
+    else:
+        state = (
+            "every row is safe on disk, some under wal/; free space or restore the disk, "
+            "the next open for writing folds them in"
+        )
+    return StoreError(
+        f"{run_dir} cannot be written ({error}); {state}", "results could not be written", rows_kept=True
     )

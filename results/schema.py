@@ -206,7 +206,11 @@ def conform(table: pa.Table, declared: pa.Schema, where: str) -> pa.Table:
     return pa.table(columns, schema=declared)
 
 
-def config_table(configs: Mapping[str, tuple[str, str | None, Mapping[str, object]]]) -> pa.Table:
+#: origin, label and values of a config.
+ConfigEntry = tuple[str, str | None, Mapping[str, object]]
+
+
+def config_table(configs: Mapping[str, ConfigEntry]) -> pa.Table:
     """configs.parquet as a table: the declared columns, then one typed column per parameter.
 
     Args:

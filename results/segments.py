@@ -63,9 +63,9 @@ class Segments:
         self._pending.append(batch)
 
     @property
-    def has_pending(self) -> bool:
-        """Whether rows wait in memory."""
-        return bool(self._pending)
+    def pending_rows(self) -> int:
+        """Number of rows that are only in memory."""
+        return sum(batch.num_rows for batch in self._pending)
 
     @property
     def durable_rows(self) -> int:

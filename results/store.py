@@ -10,7 +10,6 @@ know what is good: ranking and statistics are elsewhere. One process writes, fro
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,14 +17,24 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 
-from results.atomic import replace_file, replace_text
+from results.config_file import ConfigFile
 from results.errors import StoreError
 from results.records import ConfigRecord, DecisionRecord, EpochRecord, PatchRecord, RunRecord
-from results.run_dir import local, lock_writer, not_writable, read_sweep, refuse_occupied, sweep_text
-from results.schema import CONFIG_COLUMNS, TABLES, config_table, conform, to_batch
+from results.run_dir import (
+    local,
+    lock_writer,
+    not_noted,
+    not_writable,
+    not_written,
+    noted,
+    read_sweep,
+    refuse_occupied,
+    sweep_text,
+    write_sweep,
+)
+from results.schema import TABLES, to_batch
 from results.segments import Segments
 
 #: a row goes to disk at the first call after it is this old (seconds): half of what we promise.
@@ -39,7 +48,8 @@ class ResultsStore:
     """A run directory. Make one with `create`, `open` (to write) or `read` (to look).
 
     A row handed to an ``add_*`` method is never lost by an error of the disk: it stays in memory, the
-    `StoreError` says what happened, and the next `flush` tries again.
+    `StoreError` (with ``rows_kept``) says what happened, and the next `flush` tries again. A row never comes
+    to disk before its config.
     """
 
     def __init__(
@@ -50,8 +60,7 @@ class ResultsStore:
         self._lock = lock
         self._clock = clock
         self._segments = {name: Segments(run_dir, table) for name, table in TABLES.items()}
-        self._configs: dict[str, tuple[str, str | None, Mapping[str, object]]] = {}
-        self._configs_changed = False
+        self._configs = ConfigFile(run_dir)
         self._oldest_pending: float | None = None
         self._last_rotation = clock()
 
@@ -73,17 +82,17 @@ class ResultsStore:
             StoreError: the directory holds a sweep or other files, cannot be written, or `sweep` lacks a key.
         """
         run_dir = local(run_dir)
-        text = sweep_text(sweep)
+        sweep_text(sweep)  # refuses before anything is made
         refuse_occupied(run_dir, str(sweep["sweep_id"]))
         try:
             run_dir.mkdir(parents=True, exist_ok=True)
             lock = lock_writer(run_dir)
             for name in ("wal", "checkpoints", *TABLES):
                 (run_dir / name).mkdir(exist_ok=True)
-            replace_text(run_dir / "sweep.json", text)
+            written = write_sweep(run_dir, sweep)
         except OSError as error:
             raise not_writable(run_dir, error) from error
-        return cls(run_dir, json.loads(text), lock, clock=clock)
+        return cls(run_dir, written, lock, clock=clock)
 
     @classmethod
     def open(cls, run_dir: Path, *, clock: Callable[[], float] = time.monotonic) -> Self:
@@ -102,8 +111,7 @@ class ResultsStore:
                 segments.fold_leftovers()
         except OSError as error:
             raise not_writable(run_dir, error) from error
-        for row in store.configs().to_pylist():
-            store._configs[row["config_id"]] = (row["origin"], row["label"], json.loads(row["values_json"]))
+        store._configs.load()
         return store
 
     @classmethod
@@ -120,14 +128,8 @@ class ResultsStore:
 
     def add_config(self, config: ConfigRecord) -> None:
         """Record a suggested config; a later one with the same id replaces it."""
-        entry = (config.origin, config.label, dict(config.values))
-        try:
-            config_table({config.config_id: entry})
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise StoreError(f"config {config.config_id}: {error}", "a config cannot be stored") from error
-        if self._configs.get(config.config_id) != entry:
-            self._configs[config.config_id] = entry
-            self._configs_changed = True
+        self._writable()
+        if self._configs.add(config):
             self._received()
 
     def add_epoch(self, epoch: EpochRecord) -> None:
@@ -161,6 +163,25 @@ class ResultsStore:
             self._last_rotation = now
             self._on_disk(lambda segments: segments.rotate())
 
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Add facts about the sweep to `sweep.json`, e.g. ``planned_runs`` once it is known.
+
+        Args:
+            facts: JSON-able; a key that is there already gets the new value.
+
+        Raises:
+            StoreError: a fact would change what the sweep is, is not JSON-able, or the disk did not take it;
+                `sweep.json` is as it was.
+        """
+        self._writable()
+        sweep = noted(self.sweep, facts)
+        if sweep == self.sweep:
+            return
+        try:
+            self.sweep = MappingProxyType(write_sweep(self.run_dir, sweep))
+        except OSError as error:
+            raise not_noted(self.run_dir, error, facts) from error
+
     def flush(self) -> None:
         """Force every row received so far to disk; when this returns they survive kill -9 and power loss.
 
@@ -168,17 +189,12 @@ class ResultsStore:
             StoreError: the disk did not take them; they are kept, and the next call tries again.
         """
         self._writable()
+        try:
+            # First of all: a crash must not leave rows of a config that nobody knows.
+            self._configs.flush()
+        except OSError as error:
+            raise self._refused(error) from error
         self._on_disk(lambda segments: segments.flush())
-        if self._configs_changed:
-            table = config_table(self._configs)
-            try:
-                replace_file(
-                    self.run_dir / "configs.parquet",
-                    lambda file: pq.write_table(table, file, compression="zstd"),
-                )
-            except OSError as error:
-                raise self._kept(error) from error
-            self._configs_changed = False
         self._oldest_pending = None
 
     def compact(self) -> None:
@@ -195,7 +211,7 @@ class ResultsStore:
         """Flush, turn the write-ahead files into parts, and let the next writer in. May be called twice.
 
         Raises:
-            StoreError: the disk did not take the last rows; the store stays open with them.
+            StoreError: the disk did not take it; the store stays open.
         """
         if self._lock is None:
             return
@@ -213,19 +229,7 @@ class ResultsStore:
 
     def configs(self) -> pa.Table:
         """configs.parquet: config_id, label, origin, values_json, then one column per parameter."""
-        if self._configs:
-            return config_table(self._configs)
-        path = self.run_dir / "configs.parquet"
-        if not path.exists():
-            return CONFIG_COLUMNS.empty_table()
-        with pq.ParquetFile(path) as file:
-            table = file.read()
-        conform(
-            table.select([n for n in table.column_names if n in CONFIG_COLUMNS.names]),
-            CONFIG_COLUMNS,
-            str(path),
-        )
-        return table
+        return self._configs.read()
 
     def epochs(self) -> pa.Table:
         """One row per (trial_key, epoch), the last one received."""
@@ -247,10 +251,6 @@ class ResultsStore:
         """Those of the planned trials that have not ended in any way, in the given order."""
         ended = set(self.runs().column("trial_key").to_pylist())
         return [key for key in trial_keys if key not in ended]
-
-    def checkpoint_dir(self, trial_key: str) -> Path:
-        """Where the trial keeps its checkpoints; not created here."""
-        return self.run_dir / "checkpoints" / trial_key
 
     # ----- inside
 
@@ -276,14 +276,11 @@ class ResultsStore:
             except OSError as error:
                 errors.append(error)
         if errors:
-            raise self._kept(errors[0]) from errors[0]
+            raise self._refused(errors[0]) from errors[0]
 
-    def _kept(self, error: OSError) -> StoreError:
-        return StoreError(
-            f"{self.run_dir} did not take the last rows ({error}); they are kept in memory: "
-            "free space or restore the disk, the next flush tries again",
-            "results could not be written",
-        )
+    def _refused(self, error: OSError) -> StoreError:
+        waiting = [f"{n} {name}" for name, s in self._segments.items() if (n := s.pending_rows)]
+        return not_written(self.run_dir, error, ["configs"] * self._configs.changed + waiting)
 
     def _writable(self) -> None:
         if self._lock is None:

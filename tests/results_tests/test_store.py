@@ -180,8 +180,9 @@ def test_pandas_reads_a_live_sweep_even_if_the_first_part_has_only_nulls(run_dir
 def test_a_row_that_does_not_fit_is_refused_and_harms_no_other(run_dir: Path) -> None:
     with ResultsStore.create(run_dir, SWEEP) as store:
         store.add_epoch(epoch_record(epoch=1))
-        with pytest.raises(StoreError, match=r"epochs: .*high"):
+        with pytest.raises(StoreError, match=r"epochs: .*high") as caught:
             store.add_epoch(epoch_record(epoch=2, val_iou="high"))
+        assert not caught.value.rows_kept
         with pytest.raises(StoreError, match="column 'node' must not be null"):
             store.add_epoch(epoch_record(epoch=2, node=None))
         with pytest.raises(StoreError, match="config c1"):
@@ -201,6 +202,32 @@ def test_sweep_comes_back_and_cannot_be_changed(run_dir: Path) -> None:
         assert store.sweep["space"] == {"lr": [1, 2.5]}
         with pytest.raises(TypeError):
             store.sweep["name"] = "other"  # type: ignore[index]
+
+
+def test_notes_are_added_to_the_sweep_and_survive(run_dir: Path) -> None:
+    with ResultsStore.create(run_dir, SWEEP) as store:
+        store.note({"planned_runs": None})
+        store.note({"planned_runs": 12, "ended_at": 1.5})
+        assert (store.sweep["planned_runs"], store.sweep["name"]) == (12, "recorded")
+        with pytest.raises(TypeError):
+            store.sweep["planned_runs"] = 3  # type: ignore[index]
+    sweep = ResultsStore.read(run_dir).sweep
+    assert sweep == {**SWEEP, "schema_version": 1, "planned_runs": 12, "ended_at": 1.5}
+
+
+def test_a_note_cannot_change_what_the_sweep_is(run_dir: Path) -> None:
+    with ResultsStore.create(run_dir, SWEEP) as store:
+        before = (run_dir / "sweep.json").read_bytes()
+        store.note({"name": "recorded"})  # says nothing new
+        with pytest.raises(StoreError, match="'metric' says what the sweep is") as caught:
+            store.note({"metric": "val_f1", "mode": "min", "planned_runs": 3})
+        assert len(caught.value.problems) == 2
+        with pytest.raises(StoreError, match="not JSON"):
+            store.note({"ended_at": object()})
+        assert (run_dir / "sweep.json").read_bytes() == before
+        assert "planned_runs" not in store.sweep
+    with pytest.raises(StoreError, match="not open for writing"):
+        ResultsStore.read(run_dir).note({"planned_runs": 3})
 
 
 def test_one_writer_at_a_time_and_readers_never_write(run_dir: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from recorded_sweeps import SWEEP, decision_record, epoch_record, patch_record
 
-from results import ResultsStore, StoreError
+from results import ConfigRecord, ResultsStore, StoreError
 from results.schema import TABLES
 from results.wal import WriteAheadFile, read_wal
 
@@ -93,8 +93,9 @@ def test_a_full_disk_loses_nothing(run_dir: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(WriteAheadFile, "append", no_space)
     for epoch in (2, 3):
         store.add_epoch(epoch_record(epoch=epoch))
-        with pytest.raises(StoreError, match=r"No space left.*kept in memory"):
+        with pytest.raises(StoreError, match=rf"No space left.*memory only: {epoch - 1} epochs") as caught:
             store.flush()
+        assert caught.value.rows_kept
     assert store.epochs().num_rows == 3
     monkeypatch.setattr(WriteAheadFile, "append", REAL_WRITE)
     store.add_epoch(epoch_record(epoch=4))
@@ -102,6 +103,62 @@ def test_a_full_disk_loses_nothing(run_dir: Path, monkeypatch: pytest.MonkeyPatc
     assert ResultsStore.read(run_dir).epochs().column("epoch").to_pylist() == [1, 2, 3, 4]
     store.close()
     assert ResultsStore.read(run_dir).epochs().column("epoch").to_pylist() == [1, 2, 3, 4]
+
+
+def _no_space(*args: object, **options: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_full_disk_at_the_end_says_that_flushed_rows_are_safe(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ResultsStore.create(run_dir, SWEEP)
+    store.add_epoch(epoch_record())
+    store.flush()
+    with monkeypatch.context() as patch:
+        patch.setattr("results.segments.replace_file", _no_space)
+        with pytest.raises(StoreError, match=r"No space left.*every row is safe on disk") as caught:
+            store.close()
+        assert caught.value.rows_kept
+        assert "memory" not in str(caught.value)
+    store._release()  # the process ends all the same
+    with ResultsStore.open(run_dir) as reopened:
+        assert reopened.epochs().num_rows == 1
+
+
+def test_no_row_comes_to_disk_before_its_config(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ResultsStore.create(run_dir, SWEEP)
+    store.add_config(ConfigRecord("c0", {"lr": 1.0}, "random"))
+    store.add_epoch(epoch_record())
+    store.add_decision(decision_record())
+    with monkeypatch.context() as patch:
+        patch.setattr("results.config_file.replace_file", _no_space)
+        with pytest.raises(StoreError, match="memory only: configs, 1 epochs, 1 decisions") as caught:
+            store.flush()
+        assert caught.value.rows_kept
+    seen = ResultsStore.read(run_dir)
+    assert (seen.configs().num_rows, seen.epochs().num_rows, seen.decisions().num_rows) == (0, 0, 0)
+    store.flush()
+    seen = ResultsStore.read(run_dir)
+    assert (seen.configs().num_rows, seen.epochs().num_rows, seen.decisions().num_rows) == (1, 1, 1)
+    store.close()
+
+
+def test_a_note_that_the_disk_refuses_leaves_the_sweep_readable(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ResultsStore.create(run_dir, SWEEP) as store:
+        with monkeypatch.context() as patch:
+            patch.setattr("results.run_dir.replace_text", _no_space)
+            with pytest.raises(
+                StoreError, match=r"sweep\.json cannot be written.*without planned_runs"
+            ) as caught:
+                store.note({"planned_runs": 12})
+            assert caught.value.rows_kept
+        assert "planned_runs" not in store.sweep
+        assert "planned_runs" not in ResultsStore.read(run_dir).sweep
+        store.note({"planned_runs": 12})
+    assert ResultsStore.read(run_dir).sweep["planned_runs"] == 12
 
 
 def test_a_failed_append_is_cut_off_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
