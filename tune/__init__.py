@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 from tune.errors import SweepError
 
 if TYPE_CHECKING:
-    from tune.launch import Outcome, run
+    from tune.launch import Outcome, Place, run
     from tune.shipping import Shipment, ship
     from tune.sweep import Sweep
     from tune.sweep_file import declare
 
-__all__ = ["Outcome", "Shipment", "Sweep", "SweepError", "declare", "run", "ship"]
+__all__ = ["Outcome", "Place", "Shipment", "Sweep", "SweepError", "declare", "run", "ship"]
 
 _HOMES = {
     "Outcome": "tune.launch",
+    "Place": "tune.launch",
     "Shipment": "tune.shipping",
     "Sweep": "tune.sweep",
     "declare": "tune.sweep_file",

@@ -12,7 +12,8 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,36 +44,45 @@ _WORKER_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
 MAX_PROCESS_LOSSES = 2
 
 
-def run_on_ray(execution: Execution, workplace: Workplace, *, address: str | None, console: Console) -> bool:
-    """Run what is missing on Ray.
+def run_on_ray(execution: Execution, workplace: Workplace, *, slots: int, console: Console) -> bool:
+    """Run what is missing on the Ray runtime that `ray_runtime` has started or joined.
 
     Args:
         execution: the sweep being executed.
         workplace: its paths.
-        address: None for a runtime of our own on this machine, else `auto` or host:port of a running one.
+        slots: trials at a time.
         console: where progress is shown.
 
     Returns:
-        True when the sweep is complete, False when it was interrupted; nothing recorded is lost either way.
-
-    Raises:
-        SweepError: no runtime can be reached, or it cannot hold a single trial.
+        True when the sweep is complete, False when it was interrupted or Ray gave up; nothing recorded is lost.
     """
-    with ray_runtime(workplace.sweep, address) as slots, _scratch() as storage:
-        _forward_sigterm()
+    with graceful_signals(), _scratch() as storage:
         try:
             with shown(Progress(execution, slots=slots), console) as on_step:
                 _fit(execution, workplace, slots=slots, storage=storage, on_step=on_step)
         except KeyboardInterrupt:
             pass
-    complete = execution.done
+        except RuntimeError as error:  # ray.tune.TuneError and Ray's own errors are all of these
+            console.print(
+                f"warning: Ray gave up: {type(error).__name__}: {error}", style="yellow", markup=False
+            )
+    complete = execution.complete
     execution.interrupt()
     return complete
 
 
 @contextmanager
 def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[int]:
-    """A Ray runtime for the sweep; yields how many trials it can run at a time."""
+    """A Ray runtime for the sweep; yields how many trials it can run at a time.
+
+    Args:
+        sweep: what a trial asks for.
+        address: None for a runtime of our own on this machine, else `auto` or host:port of a running one, whose nodes
+            must see the run directory and the packed dataset under the same paths.
+
+    Raises:
+        SweepError: no runtime can be reached, or none of its nodes can hold a trial.
+    """
     os.environ.update({name: os.environ.get(name, value) for name, value in _RAY_ENVIRONMENT.items()})
     import ray
 
@@ -86,24 +96,30 @@ def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[int]:
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise SweepError(f"address: no Ray runtime at {address or 'this machine'}: {error}") from error
     try:
-        yield _slots(sweep, ray.cluster_resources())
+        yield _slots(sweep, [node["Resources"] for node in ray.nodes() if node["Alive"]])
     finally:
         ray.shutdown()
 
 
-def _slots(sweep: Sweep, resources: dict[str, float]) -> int:
-    """How many trials fit at a time."""
-    shares = [(resources.get("CPU", 0.0), sweep.cpus_per_trial)]
-    if sweep.gpus_per_trial > 0:
-        shares.append((resources.get("GPU", 0.0), sweep.gpus_per_trial))
-    slots = int(min(have / want + 1e-9 for have, want in shares))
+def _slots(sweep: Sweep, nodes: Sequence[Mapping[str, float]]) -> int:
+    """How many trials fit at a time; a trial runs on one node, and its share of a GPU is of one GPU."""
+    slots = sum(_slots_on(sweep, node) for node in nodes)
     if slots < 1:
-        have = ", ".join(f"{resources.get(kind, 0):g} {kind}s" for kind in ("CPU", "GPU"))
+        have = "; ".join(f"{n.get('CPU', 0):g} CPUs and {n.get('GPU', 0):g} GPUs" for n in nodes) or "no node"
         raise SweepError(
-            f"a trial asks for {sweep.cpus_per_trial:g} CPUs and {sweep.gpus_per_trial:g} GPUs, the Ray runtime has "
-            f"{have}: lower --cpus-per-trial or --gpus-per-trial"
+            f"a trial asks for {sweep.cpus_per_trial:g} CPUs and {sweep.gpus_per_trial:g} GPUs on one node, the Ray "
+            f"runtime has {have}: lower --cpus-per-trial or --gpus-per-trial"
         )
     return min(slots, sweep.max_concurrent or slots)
+
+
+def _slots_on(sweep: Sweep, node: Mapping[str, float]) -> int:
+    cpus, gpus, share = node.get("CPU", 0.0), node.get("GPU", 0.0), sweep.gpus_per_trial
+    by_cpu = int(cpus / sweep.cpus_per_trial + 1e-9)
+    if share == 0:
+        return by_cpu
+    by_gpu = int(gpus) * int(1 / share + 1e-9) if share < 1 else int(gpus / share)
+    return min(by_cpu, by_gpu)
 
 
 def _fit(
@@ -148,7 +164,23 @@ def _scratch() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _forward_sigterm() -> None:
-    """Turn SIGTERM (Kubernetes, Slurm, spot) into the signal on which Ray Tune ends gracefully; POSIX only."""
-    if hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+@contextmanager
+def graceful_signals() -> Iterator[None]:
+    """SIGTERM (Kubernetes, Slurm, spot notice) ends the sweep as Ctrl-C does: everything is kept.
+
+    Ray Tune ends gracefully on SIGUSR1 while it runs, and installs handlers that it never takes away; before and after
+    that, both signals are a KeyboardInterrupt. The caller's handlers are put back. POSIX, main thread; elsewhere only
+    Ctrl-C works.
+    """
+    if not hasattr(signal, "SIGUSR1") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+    before = {number: signal.getsignal(number) for number in ours}
+    signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -36,6 +36,9 @@ def git_revision() -> str | None:
     """The revision of the checkout that this code runs from, with `+changes`; None when it is not a checkout."""
     here = Path(__file__).resolve().parent
     try:
+        _git(
+            here, "ls-files", "--error-unmatch", Path(__file__).name
+        )  # not somebody else's checkout around us
         head = _git(here, "rev-parse", "HEAD")
         changed = _git(here, "status", "--porcelain", "--untracked-files=no")
     except (OSError, subprocess.SubprocessError):

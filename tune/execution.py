@@ -7,10 +7,11 @@ All state can be rebuilt by replaying the store: that is how a sweep is resumed.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from results import ResultsStore, RunStatus
+from results import ResultsStore, RunStatus, StoreError
 from search_spaces import Config
 from tune.finalists import choose_finalists
 from tune.recorder import Recorder
@@ -19,6 +20,9 @@ from tune.schedulers import Action, Decision, make_policy
 from tune.searchers import make_searcher
 from tune.sweep import Sweep
 from tune.trial import RunEnd, TrialSpec
+
+#: So many trials taken by infrastructure faults end a sweep: the next ones would be taken as well.
+MAX_LOST = 3
 
 
 class Execution:
@@ -40,7 +44,8 @@ class Execution:
             sweep.policy, grace=sweep.grace, eta=sweep.eta, max_epochs=sweep.max_epochs
         )
         self._screening = self._screen_specs()
-        self._allocating: Iterator[TrialSpec] | None = None
+        self._allocating: deque[TrialSpec] | None = None
+        self._lost: dict[str, str] = {}
         self._running: set[str] = set()
         self._exhausted = False
         self._decided: set[tuple[str, str, int | None]] = set()
@@ -50,20 +55,31 @@ class Execution:
 
     def next_trial(self) -> TrialSpec | None:
         """The next trial to start; None when there is none now (see `done`)."""
+        if len(self._lost) >= MAX_LOST:
+            return None
         for spec in self._screening:
             if spec.trial_key not in self.runs or self.runs[spec.trial_key].screen_status is None:
                 return self._start(spec)
-        if self._running and self._allocating is None:
-            return None
         if self._allocating is None:
-            self._allocating = iter(self._allocate_specs())
-        spec_or_none = next(self._allocating, None)
-        return self._start(spec_or_none) if spec_or_none else None
+            if self._running or self._lost:
+                return None
+            self._allocating = deque(self._allocate_specs())
+        return self._start(self._allocating.popleft()) if self._allocating else None
 
     @property
     def done(self) -> bool:
-        """Nothing runs and nothing is left to start; meaningful once `next_trial` has returned None."""
-        return not self._running and self._allocating is not None
+        """Nothing runs and nothing is left to start, now or later."""
+        return not self._running and (self.complete or bool(self._lost))
+
+    @property
+    def complete(self) -> bool:
+        """Every run that the sweep needs has ended."""
+        return not self._running and not self._lost and self._allocating is not None and not self._allocating
+
+    @property
+    def lost(self) -> Mapping[str, str]:
+        """Trials that an infrastructure fault took, and why: they have no end and are run again by a resume."""
+        return self._lost
 
     @property
     def planned(self) -> int:
@@ -101,9 +117,21 @@ class Execution:
         if run.status is None:
             self._end(run, RunStatus(end.status), end.reason, end.error)
 
+    def on_lost(self, spec: TrialSpec, why: str) -> None:
+        """A fault that is not the config's took the trial (a full disk, a dataset that cannot be read).
+
+        It gets no end, so that a resume runs it again; after `MAX_LOST` of them no more trials are started.
+        """
+        self._running.discard(spec.trial_key)
+        self._lost[spec.trial_key] = why
+
     def tick(self) -> None:
         """Called often by a runner: waiting rows become durable."""
         self._recorder.tick()
+
+    def flush(self) -> None:
+        """Everything becomes durable now."""
+        self._recorder.flush()
 
     def interrupt(self) -> None:
         """The runner was told to stop: everything becomes durable, and what has not ended stays open for a resume."""
@@ -220,19 +248,17 @@ class Execution:
     # ---- replay -------------------------------------------------------------------------------------------------
 
     def _replay(self, store: ResultsStore) -> None:
-        """Rebuild configs, runs and rungs from the rows, in the order in which they happened."""
+        """Rebuild configs, runs and rungs from the rows, in the order in which they arrived (clocks may jump)."""
         decisions = store.decisions().to_pylist()
         self._decided = {(row["trial_key"], row["action"], row["rung"]) for row in decisions}
-        for _ in range(store.configs().num_rows):
-            self._propose()
-        configs = {config.config_id: config for config in self.configs}
+        configs = self._replay_configs(store.configs().column("config_id").to_pylist())
         replicates = self.sweep.replicates()
         stopped_now = []
 
         def spec_of(row: Mapping[str, Any]) -> TrialSpec:
             return TrialSpec(configs[row["config_id"]], replicates[row["replicate"]], row["stage"])
 
-        for row in store.epochs().sort_by([("timestamp", "ascending"), ("epoch", "ascending")]).to_pylist():
+        for row in store.epochs().to_pylist():
             run = self.runs.setdefault(row["trial_key"], RunState(spec_of(row)))
             if run.spec.stage != row["stage"]:
                 run.reopen(spec_of(row))
@@ -252,3 +278,16 @@ class Execution:
         for run, reason in stopped_now:
             if run.spec.trial_key not in recorded:
                 self._end(run, RunStatus.STOPPED, reason)
+
+    def _replay_configs(self, recorded: Sequence[str]) -> dict[str, Config]:
+        """Propose again what was proposed before; refuses a store whose configs this code would not propose."""
+        for _ in recorded:
+            self._propose()
+        configs = {config.config_id: config for config in self.configs}
+        if strange := sorted(set(recorded) - set(configs)):
+            raise StoreError(
+                f"config {', '.join(strange)}: recorded, but searcher {self.sweep.searcher!r} of this version proposes "
+                "others; resume with the version that began the sweep (sweep.json names it), or start a new one",
+                "the sweep cannot be resumed",
+            )
+        return configs

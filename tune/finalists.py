@@ -20,12 +20,14 @@ class ScreenedRun:
     Args:
         config_id: whose run it is.
         finished: it ended by itself rather than being stopped or failing.
+        failed: it died; its values say nothing about where it would have gone.
         values: the metric after each epoch from 1 on, higher is better; NaN where it is not defined.
     """
 
     config_id: str
     finished: bool
     values: Sequence[float]
+    failed: bool = False
 
 
 def choose_finalists(runs: Sequence[ScreenedRun]) -> list[str]:
@@ -33,14 +35,14 @@ def choose_finalists(runs: Sequence[ScreenedRun]) -> list[str]:
 
     Configs are ordered by how many of their replicates survived the screening, then by the mean over replicates of the
     best value up to the largest epoch that *all* runs reached, so that no run is credited for being longer. Equal
-    configs keep the order in which they were proposed. Runs without a single value do not count.
+    configs keep the order in which they were proposed. Failed runs and runs without a single value do not count.
 
     Returns:
         config ids, the most promising first.
     """
     by_config: dict[str, list[ScreenedRun]] = {}
     for run in runs:
-        if run.values:
+        if run.values and not run.failed:
             by_config.setdefault(run.config_id, []).append(run)
     if not by_config:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from landslide import LandslideError
 from tune.execution import Execution
 from tune.schedulers import Action
 from tune.trial import RunEnd, TrialSpec, run_trial
@@ -19,15 +20,19 @@ def run_in_process(execution: Execution, workplace: Workplace, *, on_step: Calla
         on_step: called after every epoch, for a progress display.
 
     Returns:
-        True when the sweep is complete, False when Ctrl-C ended it; nothing recorded is lost either way.
+        True when the sweep is complete, False when Ctrl-C or a fault ended it; nothing recorded is lost either way.
     """
     try:
         while (spec := execution.next_trial()) is not None:
-            _run_one(spec, execution, workplace, on_step)
+            try:
+                _run_one(spec, execution, workplace, on_step)
+            except (OSError, LandslideError) as error:
+                execution.on_lost(spec, f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
-        execution.interrupt()
-        return False
-    return True
+        pass
+    complete = execution.complete
+    execution.interrupt()
+    return complete
 
 
 def _run_one(
@@ -38,5 +43,5 @@ def _run_one(
             execution.on_end(spec, event)
         elif execution.on_epoch(spec, event) is not Action.CONTINUE:
             break
-        execution.tick()
+        execution.flush()
         on_step()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
-from landslide import LandslideError, PackedDataset, TrainSettings, open_packed
+from landslide import DatasetError, LandslideError, PackedDataset, TrainSettings, open_packed
 from search_spaces import Config
 from tune.errors import SweepError
 from tune.searchers import make_searcher
@@ -17,24 +17,27 @@ from tune.sweep import Sweep
 
 
 def prepare(
-    sweep: Sweep, *, address: str | None, progress: Callable[[int, int], None] | None
+    sweep: Sweep, *, on_this_machine: bool, progress: Callable[[int, int], None] | None
 ) -> PackedDataset:
     """Open the dataset and make sure that every config of the sweep can be trained on it.
 
     Args:
         sweep: checked by itself already.
-        address: the Ray runtime to be joined; None when trials run on this machine.
+        on_this_machine: trials run here, so that this machine's CPUs and GPUs are what counts.
         progress: told how many of how many patches are packed, when the cache has to be built.
 
     Raises:
         DatasetError: the dataset cannot be used; every problem.
         SweepError: the machine or a model cannot do what the sweep asks for; every problem.
     """
-    machine = [] if address else machine_problems(sweep)
-    if machine:
-        raise SweepError(machine)
-    data = open_packed(sweep.data_dir, progress=progress)
-    problems = [*data_problems(sweep, data), *model_problems(sweep, data)]
+    problems = machine_problems(sweep) if on_this_machine else []
+    try:
+        data = open_packed(sweep.data_dir, progress=progress)
+    except DatasetError as error:
+        if problems:
+            raise SweepError([*problems, *error.problems]) from error
+        raise
+    problems += [*data_problems(sweep, data), *model_problems(sweep, data)]
     if problems:
         raise SweepError(problems)
     return data

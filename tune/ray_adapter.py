@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ray import tune as ray_tune
+from ray.exceptions import RayTaskError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -91,11 +92,14 @@ class SpecScheduler(FIFOScheduler):  # type: ignore[misc]
         return str(TrialScheduler.CONTINUE if action is Action.CONTINUE else TrialScheduler.STOP)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """The trial's process was lost more often than Ray may restart it."""
-        spec = self._desk.specs[trial.trial_id]
+        """The trial raised, or its process was lost, more often than Ray may restart it."""
+        spec, execution = self._desk.specs[trial.trial_id], self._desk.execution
         error = trial.get_pickled_error() or trial.get_error()
-        why = f"its process was lost {trial.num_failures} times: {type(error).__name__}"
-        self._desk.execution.on_end(spec, RunEnd("failed", why, str(error)))
+        if isinstance(error, RayTaskError):
+            execution.on_lost(spec, f"{type(error.cause).__name__}: {error.cause}")
+        else:
+            why = f"its process was lost {trial.num_failures} times: {type(error).__name__}"
+            execution.on_end(spec, RunEnd("failed", why, str(error)))
 
 
 class StepCallback(ray_tune.Callback):  # type: ignore[misc]
@@ -107,4 +111,7 @@ class StepCallback(ray_tune.Callback):  # type: ignore[misc]
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """One turn of Ray's loop has ended."""
         self._desk.execution.tick()
-        self._desk.on_step()
+        try:
+            self._desk.on_step()
+        except OSError:
+            self._desk.on_step = lambda: None  # the terminal is gone; the sweep goes on without a display

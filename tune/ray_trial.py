@@ -20,14 +20,20 @@ class LandslideTrial(ray_tune.Trainable):  # type: ignore[misc]
     """Trains the `TrialJob` in its config; each result holds either `metrics` or `end`, and `node`."""
 
     _events: Iterator[Mapping[str, Any] | RunEnd]
+    _failed = False
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the trial, from its own last checkpoint if it has one."""
         self._events = run_trial(TrialJob.from_dict(config["job"]))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Leave the old trial and begin another in the same process."""
+        """Leave the old trial and begin another in the same process.
+
+        After a failure the answer is no, and Ray starts a fresh process: a broken CUDA context breaks all that follow.
+        """
         self.cleanup()
+        if self._failed:
+            return False
         self.setup(new_config)
         return True
 
@@ -36,6 +42,7 @@ class LandslideTrial(ray_tune.Trainable):  # type: ignore[misc]
         event = next(self._events, None)
         if event is None:
             event = RunEnd("failed", "the trial was asked to go on after its end")
+        self._failed = isinstance(event, RunEnd) and event.status in ("failed", "out_of_memory")
         told = {"end": asdict(event)} if isinstance(event, RunEnd) else {"metrics": dict(event)}
         return {**told, "node": platform.node()}
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -103,12 +104,11 @@ class Recorder:
 
     def run(self, spec: TrialSpec, status: RunStatus, **outcome: Any) -> None:
         """A run ended; `outcome` holds epochs, best_epoch, best_value, reason, error and wall_seconds."""
-        self._write(
-            self._store.add_run,
-            RunRecord(**self._who(spec), status=status, timestamp=self._clock(), **outcome),
-        )
         if outcome["best_epoch"] is not None:
             self._patches(spec, outcome["best_epoch"])
+            self.flush()  # before the end is recorded: a run that has ended is never looked at again
+        record = RunRecord(**self._who(spec), status=status, timestamp=self._clock(), **outcome)
+        self._write(self._store.add_run, record)
         self.flush()
 
     def flush(self) -> None:
@@ -133,10 +133,17 @@ class Recorder:
     def _patches(self, spec: TrialSpec, epoch: int) -> None:
         """Copy the per-patch counts of the best epoch, which the trial leaves beside its best checkpoint."""
         path = self._checkpoints / spec.trial_key / "best_patches.npz"
-        if not path.exists():
+        try:
+            with np.load(path) as counts:
+                columns = [counts[name].tolist() for name in ("patch_id", "tp", "fp", "fn")]
+        except FileNotFoundError:
             return
-        with np.load(path) as counts:
-            rows = zip(*(counts[name].tolist() for name in ("patch_id", "tp", "fp", "fn")), strict=True)
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+            self._warn(
+                f"{path} cannot be read ({error}): the counts per patch of {spec.trial_key} are missing"
+            )
+            return
+        rows = zip(*columns, strict=True)
         who = (self._sweep_id, spec.trial_key, spec.config.config_id, spec.replicate.index, epoch)
         self._write(self._store.add_patches, [PatchRecord(*who, *row) for row in rows])
 

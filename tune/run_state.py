@@ -57,5 +57,8 @@ class RunState:
 
     def screened(self) -> ScreenedRun:
         """What the screening saw of it, and nothing later."""
-        finished = self.screen_status is RunStatus.FINISHED
-        return ScreenedRun(self.spec.config.config_id, finished, tuple(self.values[: self.screen_epochs]))
+        finished, stopped = (
+            self.screen_status is status for status in (RunStatus.FINISHED, RunStatus.STOPPED)
+        )
+        values = tuple(self.values[: self.screen_epochs])
+        return ScreenedRun(self.spec.config.config_id, finished, values, failed=not finished and not stopped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ class SweepStatus:
         name: the sweep's name.
         sweep_id: its id.
         metric: what it is judged by.
-        planned: configs x replicates that were declared.
+        planned: configs x replicates; the number of the search that ended, or at most so many.
         ended: runs that have ended in any way.
         by_status: ended runs by how they ended, and `unfinished`: started or interrupted.
         epochs: epochs recorded.
@@ -50,19 +51,24 @@ def sweep_status(run_dir: Path) -> SweepStatus:
     """
     store = ResultsStore.read(run_dir)
     metric = str(store.sweep["metric"])
+    ended = {
+        row["trial_key"]: row["status"] for row in store.runs().select(["trial_key", "status"]).to_pylist()
+    }
     epochs = store.epochs().select(["trial_key", metric]).to_pylist()
-    statuses = Counter(row["status"] for row in store.runs().select(["status"]).to_pylist())
-    ended = sum(statuses.values())
-    unfinished = len({row["trial_key"] for row in epochs}) - ended
+    unfinished = {row["trial_key"] for row in epochs} - set(ended)
+    by_status = Counter(ended.values())
+    if unfinished:
+        by_status["unfinished"] = len(unfinished)
     valued = [(row[metric], row["trial_key"]) for row in epochs if row[metric] is not None]
-    best, trial = max(valued, default=(None, None))
+    best, trial = max((pair for pair in valued if math.isfinite(pair[0])), default=(None, None))
+    at_most = int(store.sweep["configs"]) * int(store.sweep["replicates"])
     return SweepStatus(
         name=str(store.sweep["name"]),
         sweep_id=str(store.sweep["sweep_id"]),
         metric=metric,
-        planned=int(store.sweep["configs"]) * int(store.sweep["replicates"]),
-        ended=ended,
-        by_status={**statuses, **({"unfinished": unfinished} if unfinished > 0 else {})},
+        planned=int(store.sweep.get("planned_runs") or at_most),
+        ended=len(ended),
+        by_status=dict(by_status),
         epochs=len(epochs),
         best=best,
         best_trial=trial,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -154,11 +155,10 @@ class Sweep:
         ]
         if not 0 <= self.seed < 2**63:
             found.append(f"seed: {self.seed} is out of range; 0 to 2^63 - 1")
-        if self.cpus_per_trial <= 0:
+        if not (math.isfinite(self.cpus_per_trial) and self.cpus_per_trial > 0):
             found.append(f"cpus_per_trial: {self.cpus_per_trial} is too small; above 0, for example 1")
-        if self.gpus_per_trial < 0 or (
-            self.gpus_per_trial > 1 and self.gpus_per_trial != int(self.gpus_per_trial)
-        ):
+        gpus = self.gpus_per_trial
+        if not (0 <= gpus <= 1 or (math.isfinite(gpus) and gpus > 1 and gpus == int(gpus))):
             found.append(
                 f"gpus_per_trial: {self.gpus_per_trial} is not a share; 0 to 1, or a whole number of GPUs"
             )

@@ -80,10 +80,22 @@ def run_trial(job: TrialJob) -> Iterator[Mapping[str, Any] | RunEnd]:
     """Train one trial.
 
     Yields:
-        The metrics of each epoch as plain values, then one `RunEnd`. Divergence, memory and any exception of the
-        training are ends with a status, never exceptions: what raises here is an infrastructure fault.
+        The metrics of each epoch as plain values, then one `RunEnd`. Divergence, memory and any other exception of
+        the training are ends with a status.
+
+    Raises:
+        OSError, DatasetError: an infrastructure fault, which the config is not to blame for.
     """
-    from landslide import Diverged, OutOfMemory, Seeds, TrainSettings, load_packed, set_threads, train
+    from landslide import (
+        DatasetError,
+        Diverged,
+        OutOfMemory,
+        Seeds,
+        TrainSettings,
+        load_packed,
+        set_threads,
+        train,
+    )
 
     epoch = job.known_epochs
     try:
@@ -104,6 +116,8 @@ def run_trial(job: TrialJob) -> Iterator[Mapping[str, Any] | RunEnd]:
         yield RunEnd("diverged", str(error))
     except OutOfMemory as error:
         yield RunEnd("out_of_memory", str(error))
+    except (OSError, DatasetError):
+        raise  # a full disk or a missing dataset is no fault of the config: the trial stays open for a resume
     except Exception as error:
         yield RunEnd("failed", f"{type(error).__name__}: {error}", traceback.format_exc())
     else:

@@ -137,7 +137,7 @@ def test_an_unwritable_run_directory(tiny_dataset: Path, tmp_path: Path) -> None
 def test_a_run_directory_that_holds_another_sweep(tiny_dataset: Path, tmp_path: Path) -> None:
     from landslide import open_packed
     from results import ResultsStore
-    from tune.launch import resolved
+    from tune.run_dir import resolved
     from tune.sweep_file import declare
 
     other = declare("smoke", data_dir=tiny_dataset, options={"seed": 5}, pins={})

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from results import ResultsStore, StoreError
-from tune.driver import _slots
+from tune.driver import _slots, graceful_signals
 from tune.errors import SweepError
 from tune.sweep_file import declare
 
@@ -170,13 +170,36 @@ def sweep_asking(**resources: Any) -> Any:
 
 
 def test_trials_are_packed_by_their_shares() -> None:
-    assert _slots(sweep_asking(gpus_per_trial=0.25), {"CPU": 16, "GPU": 1}) == 4
-    assert _slots(sweep_asking(gpus_per_trial=0.25), {"CPU": 2, "GPU": 1}) == 2
-    assert _slots(sweep_asking(cpus_per_trial=0.5), {"CPU": 2}) == 4
-    assert _slots(sweep_asking(cpus_per_trial=0.1), {"CPU": 1}) == 10
-    assert _slots(sweep_asking(max_concurrent=1), {"CPU": 8}) == 1
+    assert _slots(sweep_asking(gpus_per_trial=0.25), [{"CPU": 16, "GPU": 1}]) == 4
+    assert _slots(sweep_asking(gpus_per_trial=0.25), [{"CPU": 2, "GPU": 1}]) == 2
+    assert _slots(sweep_asking(gpus_per_trial=0.6), [{"CPU": 16, "GPU": 2}]) == 2
+    assert _slots(sweep_asking(gpus_per_trial=2.0), [{"CPU": 16, "GPU": 5}]) == 2
+    assert _slots(sweep_asking(cpus_per_trial=0.5), [{"CPU": 2}]) == 4
+    assert _slots(sweep_asking(cpus_per_trial=0.1), [{"CPU": 1}]) == 10
+    assert _slots(sweep_asking(max_concurrent=1), [{"CPU": 8}]) == 1
+
+
+def test_a_trial_runs_on_one_node() -> None:
+    two_small_nodes = [{"CPU": 2.0}, {"CPU": 2.0}]
+    assert _slots(sweep_asking(cpus_per_trial=2), two_small_nodes) == 2
+    with pytest.raises(SweepError, match=r"4 CPUs.*on one node.*2 CPUs"):
+        _slots(sweep_asking(cpus_per_trial=4), two_small_nodes)
 
 
 def test_a_runtime_too_small_for_one_trial_is_an_error_with_its_resources() -> None:
     with pytest.raises(SweepError, match=r"0 GPUs.*lower --cpus-per-trial or --gpus-per-trial"):
-        _slots(sweep_asking(gpus_per_trial=1.0), {"CPU": 8})
+        _slots(sweep_asking(gpus_per_trial=1.0), [{"CPU": 8}])
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="POSIX signals")
+def test_sigterm_is_a_keyboard_interrupt_and_the_callers_handlers_are_put_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)]
+
+    def terminated() -> None:
+        with graceful_signals():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.5)  # the signal arrives between two instructions; it never waits this long
+
+    with pytest.raises(KeyboardInterrupt):
+        terminated()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)] == before

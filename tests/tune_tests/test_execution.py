@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from results import ResultsStore, RunStatus
+from results import ResultsStore, RunStatus, StoreError
 from search_spaces import space_from_mapping
-from tune.execution import Execution
+from tune.execution import MAX_LOST, Execution
 from tune.recorder import Recorder
 from tune.schedulers import Action
 from tune.sweep import Sweep
@@ -44,8 +44,8 @@ def value(spec: TrialSpec, epoch: int) -> float:
     return spec.config["lr"] * 30 * (1 - 0.7**epoch) + 0.01 * spec.replicate.index + noise
 
 
-def execution_on(sweep: Sweep, store: ResultsStore) -> Execution:
-    ticks = count()
+def execution_on(sweep: Sweep, store: ResultsStore, *, backwards: bool = False) -> Execution:
+    ticks = count(0, -1) if backwards else count()
     offset = store.epochs().num_rows * 1000.0
     recorder = Recorder(
         store,
@@ -161,6 +161,96 @@ def test_a_sweep_killed_after_any_epoch_and_resumed_has_the_rows_of_an_uninterru
         with ResultsStore.open(folder) as store:
             drive(execution_on(sweep, store))
             assert {table: rows(store, table) for table in expected} == expected, killed_after
+
+
+def test_a_clock_that_jumps_backwards_changes_nothing(tmp_path: Path) -> None:
+    sweep = a_sweep(configs=4, max_epochs=5)
+    with new_store(tmp_path / "run", sweep) as store:
+        first = execution_on(sweep, store, backwards=True)
+        drive(first)
+        again = execution_on(sweep, store)
+        assert {key: run.values for key, run in again.runs.items()} == {
+            k: run.values for k, run in first.runs.items()
+        }
+        assert again.next_trial() is None
+        assert again.complete
+
+
+def test_an_interruption_between_two_completions_is_not_the_end(tmp_path: Path) -> None:
+    sweep = a_sweep()
+    with new_store(tmp_path / "run", sweep) as store:
+        execution = execution_on(sweep, store)
+        while (spec := execution.next_trial()) is not None and spec.stage == "screen":
+            for event in events(spec, execution.known_epochs(spec), sweep):
+                if isinstance(event, RunEnd):
+                    execution.on_end(spec, event)
+                elif execution.on_epoch(spec, event) is not Action.CONTINUE:
+                    break
+        assert spec is not None
+        waiting = sum(row["action"] == "complete" for row in rows(store, "decisions")) - 1
+        assert waiting > 0
+        for event in events(spec, execution.known_epochs(spec), sweep):
+            _ = (
+                execution.on_end(spec, event)
+                if isinstance(event, RunEnd)
+                else execution.on_epoch(spec, event)
+            )
+        assert not execution.running
+        assert not execution.complete
+        assert not execution.done
+
+
+def test_trials_taken_by_a_fault_have_no_end_and_a_resume_runs_them(tmp_path: Path) -> None:
+    sweep = a_sweep(policy="none", configs=6, seeds=1)
+    with new_store(tmp_path / "run", sweep) as store:
+        execution = execution_on(sweep, store)
+        for _ in range(MAX_LOST):
+            spec = execution.next_trial()
+            assert spec is not None
+            execution.on_lost(spec, "OSError: no space left on device")
+        assert execution.next_trial() is None, "a full disk would take the next trials as well"
+        assert execution.done
+        assert not execution.complete
+        assert len(execution.lost) == MAX_LOST
+        assert store.runs().num_rows == 0
+        drive(execution_on(sweep, store))
+        assert store.runs().column("status").to_pylist() == ["finished"] * 6
+
+
+def test_a_store_whose_configs_would_not_be_proposed_is_refused(tmp_path: Path) -> None:
+    with new_store(tmp_path / "run", a_sweep()) as store:
+        drive(execution_on(a_sweep(), store))
+        with pytest.raises(StoreError, match="cannot be resumed"):
+            execution_on(a_sweep(seed=1), store)
+
+
+def test_a_finite_space_plans_only_the_configs_that_it_has(tmp_path: Path) -> None:
+    sweep = a_sweep(policy="none", searcher="grid", grid_points=2, configs=16, seeds=2)
+    with new_store(tmp_path / "run", sweep) as store:
+        execution = execution_on(sweep, store)
+        drive(execution)
+        assert execution.planned == store.runs().num_rows == 4
+
+
+def test_a_torn_file_of_patch_counts_is_a_warning(tmp_path: Path) -> None:
+    sweep = a_sweep(policy="none", configs=1, seeds=1)
+    warnings: list[str] = []
+    with new_store(tmp_path / "run", sweep) as store:
+        checkpoints = store.run_dir / "checkpoints"
+        recorder = Recorder(store, sweep_id="s", checkpoints=checkpoints, warn=warnings.append)
+        execution = Execution(sweep, store, recorder=recorder, node="here")
+        spec = execution.next_trial()
+        assert spec is not None
+        (checkpoints / spec.trial_key).mkdir(parents=True)
+        (checkpoints / spec.trial_key / "best_patches.npz").write_bytes(b"PK torn")
+        for event in events(spec, 0, sweep):
+            _ = (
+                execution.on_end(spec, event)
+                if isinstance(event, RunEnd)
+                else execution.on_epoch(spec, event)
+            )
+        assert store.runs().num_rows == 1
+    assert [spec.trial_key in warning for warning in warnings] == [True]
 
 
 def test_resuming_a_complete_sweep_runs_nothing(tmp_path: Path) -> None:

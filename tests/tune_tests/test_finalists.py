@@ -56,5 +56,11 @@ def test_a_run_without_a_value_is_not_a_number() -> None:
     assert found == ["alive", "dead"]
 
 
+def test_a_failed_run_neither_counts_nor_shortens_the_common_epochs() -> None:
+    sound = runs(("slow", False, [0.1, 0.9]), ("fast", False, [0.5, 0.6]), ("mid", False, [0.2, 0.7]))
+    died = ScreenedRun("fast", False, (0.5,), failed=True)
+    assert choose_finalists([*sound, died]) == choose_finalists(sound) == ["slow", "mid"]
+
+
 def test_nothing_recorded_gives_no_finalists() -> None:
     assert choose_finalists([]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +31,8 @@ CONFIGS, SEEDS, MAX_EPOCHS, GRACE = 4, 3, 6, 2
 def quickstart(out: Path, seed: int, in_process: bool) -> None:
     """The whole path on synthetic data.
 
-    Sweep, verdict, report, exported model, test score: trains for real, on the CPU, in a few minutes; downloads nothing.
+    Sweep, verdict, report, exported model, test score. Trains for real, on the CPU, in a few minutes, and
+    downloads nothing.
 
     \b
     Example:  landslide-tune quickstart --out runs/quickstart
@@ -38,8 +40,11 @@ def quickstart(out: Path, seed: int, in_process: bool) -> None:
     from results import StoreError
     from tune.shipping import Shipment, ship
 
-    if out.exists() and any(out.iterdir()):
-        raise StoreError(f"{out} is not empty: choose another --out, or remove it if it is not needed")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StoreError(
+            f"{out} is not an empty folder: choose another --out, or remove it if it is not needed"
+        )
+    os.environ.setdefault("LANDSLIDE_TUNE_CACHE", str((out / "cache").resolve()))  # goes when --out goes
     begun = time.monotonic()
     data_dir, run_dir, model_dir = out / "data", out / "sweep", out / "model"
     say(
@@ -71,11 +76,13 @@ def _synthesize(data_dir: Path, seed: int) -> None:
 
 
 def _sweep(data_dir: Path, run_dir: Path, seed: int, in_process: bool) -> Outcome:
-    from tune.launch import run
+    from tune.launch import Place, run
     from tune.sweep_file import declare
 
     options = {"configs": CONFIGS, "seeds": SEEDS, "max_epochs": MAX_EPOCHS, "grace": GRACE, "seed": seed}
-    return run(declare("smoke", data_dir=data_dir, options=options, pins={}), run_dir, in_process=in_process)
+    return run(
+        declare("smoke", data_dir=data_dir, options=options, pins={}), run_dir, place=Place(in_process)
+    )
 
 
 def _test(model: Path, data_dir: Path) -> Evaluation:

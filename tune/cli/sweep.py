@@ -68,8 +68,9 @@ def sweep(
     \b
     Example:  landslide-tune sweep unet --data ./data --configs 12 --seeds 3 --max-epochs 40 --gpus-per-trial 0.25
     """
+    from results import Claim
     from tune.cli.terminal import progress_bar
-    from tune.launch import run
+    from tune.launch import Place, run
     from tune.sweep_file import declare, parse_pins
 
     if resume and out is None:
@@ -77,11 +78,9 @@ def sweep(
     declared = declare(target, data_dir=data_dir, options=options, pins=parse_pins(pins))
     folder = out or Path("runs") / f"{declared.title}-{time.strftime('%Y%m%d-%H%M%S')}"
     with progress_bar("packing the dataset") as packing:
-        outcome = run(
-            declared, folder, resume=resume, in_process=in_process, address=address, packing=packing
-        )
+        outcome = run(declared, folder, place=Place(in_process, address), resume=resume, packing=packing)
     tell(outcome, as_json=as_json)
-    if not outcome.complete:
+    if not outcome.complete or outcome.verdict.claim is Claim.NO_RESULT:
         raise SystemExit(1)
 
 
