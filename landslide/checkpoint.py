@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import time
 import uuid
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,26 +24,17 @@ import torch
 from torch import nn
 
 from landslide.batches import Normalisation
+from landslide.contract import read_checkpoint
 from landslide.errors import ModelError
 from landslide.metrics import PatchCounts
 from landslide.model import rebuild_model
 from landslide.settings import REPORTING_THRESHOLD
 
+#: What a checkpoint says about the model's quality, each by its name in `EpochMetrics`.
 METRIC_NAMES = ("val_iou", "val_f1", "val_precision", "val_recall")
-DATASET = "Landslide4Sense"
-
-#: Keys of the contract and the type of each value.
-_CONTRACT: dict[str, type] = {
-    "model_state_dict": Mapping,
-    "encoder_name": str,
-    "in_channels": int,
-    "model_version": str,
-    "patch_size": int,
-    "normalization": Mapping,
-    "metrics": Mapping,
-    "dataset": str,
-    "training_epochs": int,
-}
+#: What a checkpoint says about training data whose name nobody told.
+UNNAMED = "unnamed"
+_PAUSES = (0.05, 0.1, 0.2, 0.4)  # seconds between attempts to replace a file on Windows
 
 
 @dataclass(frozen=True)
@@ -53,15 +46,17 @@ class ModelInfo:
         in_channels: number of bands.
         patch_size: side of the training patches in pixels.
         normalisation: to be applied to raw band values.
-        metrics: `val_iou`, `val_f1`, `val_precision`, `val_recall` at threshold 0.5, higher is better.
+        metrics: those of `METRIC_NAMES`, at threshold 0.5, higher is better.
         training_epochs: epochs trained when these weights were the best so far.
         architecture: key of `landslide.model.ARCHITECTURES`; "unet" where the file does not say.
         threshold: the probability threshold with the highest validation IoU; 0.5 where the file does not say.
-        dataset: name of the dataset.
+        dataset: name of the training data; see `landslide.run.dataset_name`.
         data_id: `PackedDataset.data_id` of the training data, or None where the file does not say.
         settings: the training settings by name; empty where the file does not say.
         seeds: the seeds by name; empty where the file does not say.
         versions: library versions by name; empty where the file does not say.
+        model_version: the name that the pipeline knows the model by. Made of architecture and encoder where
+            it is not given; it always has "ls4s" in it, whatever the training data were.
     """
 
     encoder_name: str
@@ -72,16 +67,17 @@ class ModelInfo:
     training_epochs: int
     architecture: str = "unet"
     threshold: float = REPORTING_THRESHOLD
-    dataset: str = DATASET
+    dataset: str = UNNAMED
     data_id: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     seeds: Mapping[str, int] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    model_version: str = ""
 
-    @property
-    def model_version(self) -> str:
-        """The name that the pipeline knows the model by."""
-        return f"landslide-{self.architecture}-{self.encoder_name}-ls4s-v1"
+    def __post_init__(self) -> None:
+        if not self.model_version:
+            version = f"landslide-{self.architecture}-{self.encoder_name}-ls4s-v1"
+            object.__setattr__(self, "model_version", version)
 
     def check_bands(self, bands: int, where: str) -> None:
         """Raise `ModelError` unless `where` (as in "the dataset") has as many bands as the training data."""
@@ -147,18 +143,28 @@ def save_patches(path: Path, patches: PatchCounts, *, epoch: int) -> None:
     replace_file(path, lambda file: np.savez(file, **arrays))
 
 
+def saved_patches_epoch(path: Path) -> int | None:
+    """The epoch that a file of `save_patches` belongs to; None where there is no such file or it is torn."""
+    try:
+        with np.load(path) as arrays:
+            return int(arrays["epoch"])
+    except (FileNotFoundError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
 def load_model(path: Path) -> LoadedModel:
     """Load a checkpoint, ours or any other that keeps the contract.
 
     Raises:
-        ModelError: the file is missing, unreadable, lacks keys, or holds weights that do not fit its own
-            description.
+        ModelError: the file is missing, unreadable, breaks the contract, or holds weights that do not fit
+            its own description.
     """
-    checkpoint = _read(Path(path))
-    if problems := [f"{path}: {problem}" for problem in _contract_problems(checkpoint)]:
-        raise ModelError(problems)
+    checkpoint = read_checkpoint(Path(path))
     info = _info(checkpoint)
-    model = rebuild_model(info.architecture, info.encoder_name, info.in_channels)
+    try:
+        model = rebuild_model(info.architecture, info.encoder_name, info.in_channels)
+    except ModelError as error:
+        raise ModelError([f"{path}: {problem}" for problem in error.problems]) from error
     try:
         model.load_state_dict(checkpoint["model_state_dict"])
     except RuntimeError as error:
@@ -191,49 +197,23 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        _move(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    if not path.is_file():
-        raise ModelError(f"{path}: there is no such file; give the path of a model that training wrote")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and torch each have their own errors
-        first = (str(error).splitlines() or [""])[0]
-        raise ModelError(
-            f"{path}: cannot be read as a checkpoint ({type(error).__name__}: {first}); allowed is a file of "
-            f"tensors and plain Python values written by torch.save; copy it again, or save it again without "
-            f"numpy scalars"
-        ) from error
-    if not isinstance(checkpoint, Mapping):
-        raise ModelError(
-            f"{path}: holds a {type(checkpoint).__name__}; allowed is a dict with {', '.join(_CONTRACT)}"
-        )
-    return checkpoint
-
-
-def _contract_problems(checkpoint: Mapping[str, Any]) -> list[str]:
-    missing = [name for name in _CONTRACT if name not in checkpoint]
-    problems = [f"lacks the keys {', '.join(missing)}; allowed is a file with all of them"] if missing else []
-    problems += [
-        f"key {name!r} holds a {type(checkpoint[name]).__name__}; allowed is a {kind.__name__}"
-        for name, kind in _CONTRACT.items()
-        if name in checkpoint and not isinstance(checkpoint[name], kind)
-    ]
-    if problems:
-        return problems
-    for name in ("means", "stds"):
-        values, bands = checkpoint["normalization"].get(name, ()), checkpoint["in_channels"]
-        if len(values) != bands:
-            problems.append(
-                f"key 'normalization' has {len(values)} {name}; allowed is one for each of {bands} bands"
-            )
-    return problems
+def _move(source: Path, target: Path) -> None:
+    """`os.replace`, patient with Windows, where a virus scanner or a reader may hold the target for a moment."""
+    for pause in _PAUSES if os.name == "nt" else ():
+        try:
+            os.replace(source, target)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    os.replace(source, target)
 
 
 def _info(checkpoint: Mapping[str, Any]) -> ModelInfo:
@@ -252,4 +232,5 @@ def _info(checkpoint: Mapping[str, Any]) -> ModelInfo:
         settings=checkpoint.get("config", {}),
         seeds=checkpoint.get("seeds", {}),
         versions=checkpoint.get("versions", {}),
+        model_version=checkpoint["model_version"],
     )

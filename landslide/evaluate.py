@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from landslide.batches import Normalisation, in_order, load_batch
+from landslide.batches import EVALUATION_BATCH, Normalisation, in_order, load_batch
 from landslide.checkpoint import LoadedModel
+from landslide.device import out_of_memory_named
 from landslide.errors import DatasetError, Diverged, ModelError
 from landslide.losses import Loss
 from landslide.metrics import Counts, PatchCounts, ThresholdSweep, f1, iou, precision, recall
@@ -80,20 +81,25 @@ def evaluate(
     Raises:
         ModelError: the model was trained on another number of bands, or its answers are not finite.
         DatasetError: the split is empty.
+        OutOfMemory: the model and its patches do not fit the device.
     """
     if len(split.ids) == 0:
         raise DatasetError("the split to evaluate on has no patches; choose another split")
     loaded.info.check_bands(int(split.images.shape[1]), "the dataset")
     threshold = REPORTING_THRESHOLD if threshold is None else threshold
-    model = loaded.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     try:
-        seen = assess(
-            model,
-            split,
-            normalisation=loaded.info.normalisation,
-            device=torch.device(device),
-            threshold=threshold,
-        )
+        with out_of_memory_named(
+            f"evaluating {loaded.info.model_version} on {EVALUATION_BATCH} patches at a time",
+            device,
+            remedy="use another device, or one with more free memory",
+        ):
+            seen = assess(
+                loaded.model.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
+                split,
+                normalisation=loaded.info.normalisation,
+                device=torch.device(device),
+                threshold=threshold,
+            )
     except Diverged as error:
         raise ModelError(f"{loaded.info.model_version}: {error}; the checkpoint is of no use") from error
     best_threshold, best_iou = seen.sweep.best()

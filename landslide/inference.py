@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from landslide.checkpoint import LoadedModel, replace_file
+from landslide.device import out_of_memory_named
 from landslide.errors import ModelError
 from landslide.model import SIDE_MULTIPLE
 from landslide.settings import REPORTING_THRESHOLD
@@ -54,6 +55,7 @@ def predict_image(
     Raises:
         ModelError: the image has not three axes, other bands than the model was trained on, or values that
             are not finite.
+        OutOfMemory: the image does not fit the device.
     """
     if image.ndim != 3:
         raise ModelError(f"the image has shape {image.shape}; allowed is (bands, height, width)")
@@ -61,8 +63,9 @@ def predict_image(
     if not np.isfinite(image).all():
         raise ModelError("the image has values that are not finite numbers; replace them before predicting")
     height, width = image.shape[1:]
-    model = loaded.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    with torch.inference_mode():
+    what, remedy = f"an image of {height} x {width} pixels", "cut it into smaller images, or use the CPU"
+    with out_of_memory_named(what, device, remedy=remedy), torch.inference_mode():
+        model = loaded.model.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         raw = torch.from_numpy(np.array(image, dtype=np.float32)).to(device)
         batch = loaded.info.normalisation.apply(raw)[None]
         batch = F.pad(batch, (0, -width % SIDE_MULTIPLE, 0, -height % SIDE_MULTIPLE), mode="replicate")

@@ -100,6 +100,8 @@ def rebuild_model(architecture: str, backbone: str, in_channels: int) -> nn.Modu
             f"architecture {architecture!r} is unknown; "
             f"the architectures are {', '.join(sorted(ARCHITECTURES))}"
         )
+    if problems := encoder_problems(TrainSettings(backbone=backbone)):
+        raise ModelError(problems)
     with torch_generators_set_to(0, torch.device("cpu")):
         return _construct(architecture, backbone, in_channels, {"encoder_weights": None})
 

@@ -6,6 +6,9 @@ the best value and the patience counter, because they follow from the history.
 
 from __future__ import annotations
 
+import io
+import os
+import pickle
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +17,18 @@ from typing import Any
 
 import torch
 
-from landslide.checkpoint import replace_file
+from landslide.checkpoint import library_versions, replace_file
+from landslide.device import is_lack_of_memory
 from landslide.errors import ModelError
 from landslide.metrics import EpochMetrics
 from landslide.settings import Seeds, TrainSettings
 
 LAST = "last.pt"
-_FORMAT = 1
+_FORMAT = 2
+#: What torch raises for a file that ends too early or was overwritten in part.
+_TORN = (
+    pickle.UnpicklingError, EOFError, RuntimeError, KeyError, IndexError, ValueError, TypeError, AttributeError
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,7 @@ def save_state(
     state = {
         "format": _FORMAT,
         "identity": identity.to_dict(),
+        "versions": library_versions(),
         "history": [metrics.to_dict() for metrics in history],
         "parts": {name: part.state_dict() for name, part in parts.items()},
     }
@@ -79,7 +88,7 @@ def save_state(
 
 
 def restore_state(
-    folder: Path, parts: Mapping[str, Any], *, identity: RunIdentity, device: torch.device
+    folder: Path, parts: Mapping[str, Any], *, identity: RunIdentity, epochs: int
 ) -> list[EpochMetrics]:
     """Bring `parts` to where `last.pt` left them.
 
@@ -87,34 +96,97 @@ def restore_state(
         folder: may not exist.
         parts: as in `save_state`, freshly built with the same settings; changed in place.
         identity: of the run that wants to go on.
-        device: where the parts live.
+        epochs: how many the run may have at most.
 
     Returns:
-        The saved history; empty, with `parts` untouched, where there is no `last.pt` or it cannot be read (a
-        `RuntimeWarning` says so: losing epochs is better than losing the run).
+        The saved history. It is empty, with `parts` untouched, where there is no `last.pt`, or where it is
+        torn: then the file is renamed to `last.pt.unreadable`, and a `RuntimeWarning` says so, because losing
+        epochs is better than losing the run.
 
     Raises:
-        ModelError: `last.pt` belongs to another run.
+        ModelError: `last.pt` belongs to another run, has more epochs than this one, or was written by
+            another version of this project.
+        OSError: the file is there but the disk does not give it; nothing is renamed.
     """
     path = folder / LAST
-    if not path.is_file():
+    state = _read(path)
+    if state is None:
         return []
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-        history = [EpochMetrics(**metrics) for metrics in state["history"]]
-        saved, states = state["identity"], {name: state["parts"][name] for name in parts}
-    except Exception as error:  # zip, pickle and torch each have their own errors for a torn file
-        warnings.warn(
-            f"{path} cannot be read ({type(error).__name__}); the run starts over",
-            RuntimeWarning,
-            stacklevel=2,
+    problems = _differences(path, state.identity, identity.to_dict())
+    if len(state.history) > epochs:
+        problems.append(
+            f"{path} has {len(state.history)} epochs, this run may have {epochs}; "
+            f"ask for at least as many, or remove {folder} to start over"
         )
-        return []
-    if problems := _differences(path, saved, identity.to_dict()):
+    if problems:
         raise ModelError(problems, heading="an unfinished run is in the way")
-    for name, part in parts.items():
-        part.load_state_dict(states[name])
-    return history
+    _warn_of_versions(path, state.versions)
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(state.parts[name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        if is_lack_of_memory(error):
+            raise
+        first = (str(error).splitlines() or [""])[0]
+        raise ModelError(
+            f"{path} does not fit the run that its settings describe ({type(error).__name__}: {first}), "
+            f"perhaps because a library was updated; remove {folder} to start over"
+        ) from error
+    return state.history
+
+
+@dataclass(frozen=True)
+class _State:
+    """The content of a `last.pt`."""
+
+    identity: Mapping[str, Any]
+    versions: Mapping[str, str]
+    history: list[EpochMetrics]
+    parts: Mapping[str, Any]
+
+
+def _read(path: Path) -> _State | None:
+    """The content of a state; None where there is no file, or a torn one, which is renamed."""
+    try:
+        # The bytes first: what goes wrong here is the disk's or the permissions', not the file's content.
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        # On the CPU first, because the device holds the model already.
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        found = state["format"]
+        if found == _FORMAT:
+            history = [EpochMetrics(**metrics) for metrics in state["history"]]
+            return _State(state["identity"], state["versions"], history, state["parts"])
+    except _TORN as error:
+        if is_lack_of_memory(error):
+            raise
+        aside = path.with_name(path.name + ".unreadable")
+        os.replace(path, aside)
+        warnings.warn(
+            f"{path} cannot be read ({type(error).__name__}) and is now {aside.name}; the run starts over",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return None
+    raise ModelError(
+        f"{path} has format {found!r}, this version reads {_FORMAT}; go on with the version that "
+        f"wrote it, or remove {path.parent} to start over"
+    )
+
+
+def _warn_of_versions(path: Path, saved: Mapping[str, str]) -> None:
+    now = library_versions()
+    changed = [name for name in {**saved, **now} if saved.get(name) != now.get(name)]
+    if changed:
+        told = ", ".join(f"{name} {saved.get(name)} -> {now.get(name)}" for name in changed)
+        warnings.warn(
+            f"{path} was written with other versions ({told}); the rest of the run may have other bits than "
+            f"an uninterrupted one",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def _differences(path: Path, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import numbers
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,9 @@ class _Name:
             return f"is {value!r}; allowed are {', '.join(self.allowed)}{_did_you_mean(value, self.allowed)}"
         return None
 
+    def plain(self, value: Any) -> Any:
+        return None if value is None else str(value)
+
 
 @dataclass(frozen=True)
 class _Number:
@@ -58,15 +62,19 @@ class _Number:
     def problem(self, value: Any) -> str | None:
         if value is None and self.optional:
             return None
-        fits = isinstance(value, int) or (self.kind is float and isinstance(value, float))
+        # numbers: numpy's scalars count as well; they become Python's when the settings are made
+        fits = isinstance(value, numbers.Integral if self.kind is int else numbers.Real)
         if isinstance(value, bool) or not fits:
             kind = "a whole number" if self.kind is int else "a number"
             return f"is {value!r} ({type(value).__name__}); allowed is {kind}{_or_none(self.optional)}"
         too_low = value <= self.low if self.above else value < self.low
-        if not math.isfinite(value) or too_low or value > self.high:
+        if too_low or value > self.high or not math.isfinite(value):
             lower = f"above {self.low:g}" if self.above else f"at least {self.low:g}"
             return f"is {value!r}; allowed is {lower} and at most {self.high:g}{_or_none(self.optional)}"
         return None
+
+    def plain(self, value: Any) -> Any:
+        return None if value is None else self.kind(value)
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,9 @@ class _Flag:
         if isinstance(value, bool):
             return None
         return f"is {value!r} ({type(value).__name__}); allowed are true and false"
+
+    def plain(self, value: Any) -> Any:
+        return value
 
 
 _RULES: dict[str, _Name | _Number | _Flag] = {
@@ -94,6 +105,7 @@ _RULES: dict[str, _Name | _Number | _Flag] = {
     "patience": _Number(int, 1, 100_000),
     "epochs": _Number(int, 1, 100_000),
     "amp": _Flag(),
+    "deterministic": _Flag(),
 }
 
 
@@ -119,7 +131,10 @@ class TrainSettings:
         augmentation: one of `AUGMENTATION_NAMES`; see `landslide.augment`.
         patience: training ends after this many epochs without a better validation IoU.
         epochs: upper bound of the epochs.
-        amp: mixed precision; acts on CUDA only.
+        amp: mixed precision; acts on CUDA only. Cards that compute in bfloat16 use that instead of the
+            float16 of the notes, because it needs no scaling of the loss and cannot overflow.
+        deterministic: only operations with reproducible bits; acts on CUDA only (the CPU always has them).
+            It costs time, and some architectures have no such operation, which ends the run at once.
 
     Raises:
         SettingsError: naming every value that is not allowed.
@@ -139,14 +154,15 @@ class TrainSettings:
     patience: int = 15
     epochs: int = 100
     amp: bool = True
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         values = self.to_dict()
         if problems := _value_problems(values):
             raise SettingsError(problems)
-        for name, rule in _RULES.items():  # 1 and 1.0 are the same setting, so they become the same value
-            if isinstance(rule, _Number) and rule.kind is float and values[name] is not None:
-                object.__setattr__(self, name, float(values[name]))
+        # 1 and 1.0 are the same setting, so they become the same value; a checkpoint can hold no numpy scalar
+        for name, rule in _RULES.items():
+            object.__setattr__(self, name, rule.plain(values[name]))
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> TrainSettings:
@@ -197,6 +213,8 @@ class Seeds:
         found = ((name, rule.problem(value)) for name, value in self.to_dict().items())
         if problems := [f"seed {name!r} {problem}" for name, problem in found if problem]:
             raise SettingsError(problems)
+        for name, value in self.to_dict().items():
+            object.__setattr__(self, name, int(value))
 
     @classmethod
     def of(cls, seed: int) -> Seeds:

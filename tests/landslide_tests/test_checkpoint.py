@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 
-from landslide import ModelError, TrainSettings, load_model
+from landslide import ModelError, PackedDataset, TrainSettings, load_model
 from landslide.batches import Normalisation
 from landslide.checkpoint import ModelInfo, replace_file, save_model
 from landslide.model import build_model
+from landslide.run import dataset_name
 
 TINY = "tu-mobilenetv3_small_050"
 CONTRACT = {
@@ -101,6 +103,36 @@ def test_a_file_with_the_contract_alone_is_loaded_as_a_unet(saved: tuple[Path, t
     assert (info.architecture, info.threshold, info.data_id, dict(info.settings)) == ("unet", 0.5, None, {})
 
 
+def test_the_version_of_a_file_is_its_own(saved: tuple[Path, torch.nn.Module]) -> None:
+    rewrite(saved[0], lambda checkpoint: checkpoint.update(model_version="someone's v7"))
+    assert load_model(saved[0]).info.model_version == "someone's v7"
+
+
+def test_every_wrong_value_is_told_together(saved: tuple[Path, torch.nn.Module]) -> None:
+    rewrite(saved[0], lambda c: c.update(patch_size=0, threshold="half", dataset=3))
+    with pytest.raises(ModelError) as caught:
+        load_model(saved[0])
+    assert len(caught.value.problems) == 3
+
+
+def test_only_data_with_its_counts_are_called_landslide4sense(
+    make_data: Callable[..., PackedDataset],
+) -> None:
+    def of(patch_size: int = 128, bands: int = 14, **counts: int) -> str:
+        data, splits = make_data(), {}
+        for name, count in counts.items():
+            splits[name] = dataclasses.replace(data.splits["val"], ids=np.arange(count))
+        return dataset_name(dataclasses.replace(data, bands=bands, patch_size=patch_size, splits=splits))
+
+    unnamed = "unnamed (data id 0000000000000000)"
+    assert of(train=3799, val=245, test=800) == "Landslide4Sense"
+    assert of(train=3799, val=245) == "Landslide4Sense", "its test split may be without labels"
+    assert of(train=3799, val=245, test=799) == unnamed
+    assert of(train=3799, val=245, test=800, bands=12) == unnamed
+    assert of(train=3799, val=245, test=800, patch_size=64) == unnamed
+    assert of(train=24, val=8, test=8) == unnamed
+
+
 def test_every_missing_key_is_named_with_the_file(saved: tuple[Path, torch.nn.Module]) -> None:
     rewrite(saved[0], lambda checkpoint: (checkpoint.pop("encoder_name"), checkpoint.pop("normalization")))
     with pytest.raises(ModelError, match=r"model\.pth: lacks the keys encoder_name, normalization"):
@@ -114,6 +146,20 @@ def test_every_missing_key_is_named_with_the_file(saved: tuple[Path, torch.nn.Mo
         (lambda c: c.update(in_channels="3"), "'in_channels' holds a str"),
         (lambda c: c.update(encoder_name="tu-mobilenetv3_small_075"), "do not fit"),
         (lambda c: c.update(encoder_name="resnet43"), "resnet43"),
+        (lambda c: c["metrics"].update(val_iou=None), "'metrics'"),
+        (lambda c: c["metrics"].update(note="x"), "'metrics'"),
+        (lambda c: c.update(threshold=None), "'threshold'"),
+        (lambda c: c.update(threshold=1.5), "between 0 and 1"),
+        (lambda c: c["normalization"].update(means=3), "means 3"),
+        (lambda c: c["normalization"].update(means=[1.0, float("nan"), 1.0]), "finite"),
+        (lambda c: c["normalization"].update(stds=[0.0] * 3), "above 0"),
+        (lambda c: c["normalization"].pop("stds"), "stds None"),
+        (lambda c: c.update(arch=["unet"]), "'arch' holds a list"),
+        (lambda c: c.update(in_channels=True), "'in_channels' holds a bool, True"),
+        (lambda c: c.update(encoder_name=""), "'encoder_name'"),
+        (lambda c: c.update(config=[1]), "'config'"),
+        (lambda c: c.update(data_id=7), "'data_id'"),
+        (lambda c: c["model_state_dict"].update(extra=3), "'model_state_dict'"),
         (lambda c: c.update(arch="transformer"), "'transformer' is unknown"),
         (lambda c: c["model_state_dict"].popitem(), "do not fit"),
     ],
@@ -125,6 +171,8 @@ def test_a_file_that_contradicts_itself_is_refused(
     with pytest.raises(ModelError) as caught:
         load_model(saved[0])
     assert told in str(caught.value)
+    assert "model.pth" in str(caught.value)
+    assert len(str(caught.value)) < 1000, "no library's whole list"
 
 
 def test_a_missing_torn_or_foreign_file_is_refused_by_name(

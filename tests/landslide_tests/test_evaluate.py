@@ -16,6 +16,7 @@ from landslide import (
     EpochMetrics,
     LoadedModel,
     ModelError,
+    OutOfMemory,
     PackedDataset,
     Seeds,
     TrainSettings,
@@ -95,6 +96,20 @@ def test_a_model_whose_answers_are_not_finite_is_refused(
         next(loaded.model.parameters()).fill_(float("nan"))
     with pytest.raises(ModelError, match="not finite"):
         evaluate(loaded, small_data.splits["val"], device="cpu")
+
+
+def test_a_lack_of_memory_has_its_own_error(
+    trained: tuple[LoadedModel, EpochMetrics], small_data: PackedDataset
+) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED")
+
+    loaded, _ = trained
+    loaded.model.register_forward_pre_hook(fail)
+    with pytest.raises(OutOfMemory, match="32 patches at a time"):
+        evaluate(loaded, small_data.splits["val"], device="cpu")
+    with pytest.raises(OutOfMemory, match="an image of 32 x 64 pixels"):
+        predict_image(loaded, np.zeros((4, 32, 64), dtype=np.float32), device="cpu")
 
 
 @pytest.mark.parametrize("size", [(32, 32), (70, 41), (5, 100)])

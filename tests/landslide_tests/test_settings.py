@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from landslide.errors import SettingsError
@@ -82,6 +83,7 @@ def test_a_whole_number_is_accepted_where_a_number_is_asked_for_and_equals_it() 
         ("max_pos_weight", 0),
         ("oversample", 0.5),
         ("amp", 1),
+        ("deterministic", None),
         ("backbone", ""),
         ("backbone", None),
         ("encoder_weights", True),
@@ -92,6 +94,25 @@ def test_a_value_of_the_wrong_type_or_range_is_refused_by_name(name: str, value:
         TrainSettings.from_mapping({name: value})
     with pytest.raises(SettingsError, match=f"setting '{name}'"):
         TrainSettings(**{name: value})  # type: ignore[arg-type]
+
+
+def test_numpy_scalars_become_plain_values() -> None:
+    values = {
+        "batch_size": np.int64(8),
+        "lr": np.float32(0.5),
+        "loss": np.str_("dice-focal"),
+        "oversample": np.int32(2),
+    }
+    settings = TrainSettings.from_mapping(values)
+    assert settings == TrainSettings(batch_size=8, lr=0.5, loss="dice-focal", oversample=2.0)
+    assert {type(getattr(settings, name)) for name in values} == {int, float, str}
+    seeds = Seeds(np.int64(1), np.uint32(2), 3)  # type: ignore[arg-type]
+    assert {type(value) for value in seeds.to_dict().values()} == {int}
+
+
+def test_a_number_too_large_for_a_float_is_refused_like_any_other() -> None:
+    with pytest.raises(SettingsError, match="setting 'lr'"):
+        TrainSettings(lr=10**400)
 
 
 @pytest.mark.parametrize("seeds", [(-1, 0, 0), (0, 1.0, 0), (0, 0, True), (2**63, 0, 0)])

@@ -191,18 +191,6 @@ def test_more_epochs_continue_a_finished_run(
     assert bits(longer) == bits(list(run(small_settings(epochs=2), small_data)))
 
 
-def test_a_torn_state_is_told_and_the_run_starts_over(
-    small_data: PackedDataset, small_settings: MakeSettings, tmp_path: Path
-) -> None:
-    whole = list(run(small_settings(), small_data, checkpoint_dir=tmp_path))
-    content = (tmp_path / "last.pt").read_bytes()
-    for torn in (content[: len(content) // 2], b""):
-        (tmp_path / "last.pt").write_bytes(torn)
-        with pytest.warns(RuntimeWarning, match=r"last\.pt cannot be read"):
-            again = list(run(small_settings(), small_data, checkpoint_dir=tmp_path, known_epochs=1))
-        assert bits(again) == bits(whole[1:])
-
-
 def test_a_state_of_another_run_is_refused_with_every_difference(
     make_data: Callable[..., PackedDataset], small_settings: MakeSettings, tmp_path: Path
 ) -> None:

@@ -117,6 +117,12 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_data_are_read(
         (["--lr", "-1"], "setting 'lr'"),
         (["--batch-size", "1", "--patience", "0"], "setting 'patience'"),
         (["--device", "tpu"], "cuda"),
+        (["--backbone", "resnet43", "--lr", "-1", "--seed", "-1", "--device", "tpu"], "resnet34"),
+        (["--backbone", "resnet43", "--lr", "-1", "--seed", "-1", "--device", "tpu"], "setting 'lr'"),
+        (["--backbone", "resnet43", "--lr", "-1", "--seed", "-1", "--device", "tpu"], "seed 'init'"),
+        (["--backbone", "resnet43", "--lr", "-1", "--seed", "-1", "--device", "tpu"], "device 'tpu'"),
+        (["--backbone", ""], "setting 'backbone'"),
+        (["--encoder-weights", "imagnet"], "imagenet"),
     ],
 )
 def test_bad_options_of_train_are_exit_2_and_leave_nothing(
@@ -126,6 +132,37 @@ def test_bad_options_of_train_are_exit_2_and_leave_nothing(
     assert result.exit_code == 2
     assert told in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("none", None), ("None", None), ("imagenet", "imagenet")])
+def test_no_encoder_weights_can_be_typed(typed: str, meant: str | None) -> None:
+    command = main.get_command(click.Context(main), "train")
+    assert command is not None
+    options = command.make_context("train", ["--data-dir", "data", "--encoder-weights", typed]).params
+    assert options["encoder_weights"] == meant
+
+
+@pytest.mark.slow
+def test_a_run_whose_folder_stays_gives_the_same_model_again(
+    call: Call, tiny_dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from landslide import load_model
+
+    command = ["train", "--data-dir", tiny_dataset, "--epochs", 1, *SMALL, "--output", tmp_path / "m.pth"]
+    monkeypatch.setattr(
+        "tune.cli.train.shutil.rmtree", lambda *args, **options: None
+    )  # as if a file were open
+    first = call(*command)
+    assert first.exit_code == 0, first.output
+    assert "could not be removed" in first.stderr
+    weights = load_model(tmp_path / "m.pth").model.state_dict()
+    (tmp_path / "m.pth").unlink()
+    assert call(*command).exit_code == 0
+    again = load_model(tmp_path / "m.pth").model.state_dict()
+    assert all((weights[key] == again[key]).all() for key in weights)
+    refused = call(*command, "--deterministic")
+    assert refused.exit_code == 2
+    assert "deterministic = False, this run wants True" in refused.stderr
 
 
 @pytest.mark.parametrize("threshold", ["0", "1", "1.2", "half", "nan"])

@@ -6,15 +6,16 @@ Reads options, shows progress and results; the run itself is `landslide.train`.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from landslide.errors import ModelError
+from landslide.errors import SettingsError
 from landslide.settings import (
     ARCHITECTURE_NAMES,
     AUGMENTATION_NAMES,
@@ -32,6 +33,11 @@ _CALM_POS_WEIGHT = 10.0
 _DEFAULTS = TrainSettings()
 
 
+def _or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """The word that stands for no weights can be typed."""
+    return None if value is not None and value.lower() in ("none", "null") else value
+
+
 @click.command()
 @click.option("--data-dir", required=True, type=click.Path(path_type=Path), help="Folder of the dataset.")
 @click.option(
@@ -44,7 +50,9 @@ _DEFAULTS = TrainSettings()
 @click.option("--epochs", default=_DEFAULTS.epochs, show_default=True, help="At most so many.")
 @click.option("--batch-size", default=_DEFAULTS.batch_size, show_default=True, help="Patches per step.")
 @click.option(
-    "--encoder-weights", help="Pretrained weights of the encoder, as in: imagenet.  [default: none]"
+    "--encoder-weights",
+    callback=_or_none,
+    help="Pretrained weights of the encoder, as in: imagenet, or none.  [default: none]",
 )
 @click.option("--max-pos-weight", type=float, help="Cap of a landslide pixel's weight.  [default: no cap]")
 @click.option("--backbone", default=_DEFAULTS.backbone, show_default=True, help="Encoder of smp, or tu-NAME.")
@@ -73,6 +81,11 @@ _DEFAULTS = TrainSettings()
     help="Stop after so many epochs without a better validation IoU.",
 )
 @click.option("--amp/--no-amp", default=_DEFAULTS.amp, show_default=True, help="Mixed precision on CUDA.")
+@click.option(
+    "--deterministic",
+    is_flag=True,
+    help="The same bits every time on CUDA too; slower (the CPU always has them at no cost).",
+)
 @click.option("--seed", default=0, show_default=True, help="Of weights, order of patches and augmentation.")
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads; part of the result.  [default: torch's]"
@@ -90,22 +103,11 @@ def train(
     \b
     Example:   landslide-tune train --data-dir ./data --encoder-weights imagenet --max-pos-weight 10
     """
-    settings, seeds = TrainSettings.from_mapping(values), Seeds.of(seed)
-    from landslide import (
-        Diverged,
-        OutOfMemory,
-        encoder_problems,
-        fetch_weights,
-        open_packed,
-        resolve_device,
-        set_threads,
-    )
+    from landslide import Diverged, OutOfMemory, fetch_weights, open_packed, set_threads
     from landslide import train as train_run
     from tune.cli.terminal import progress_bar
 
-    device = resolve_device(device)
-    if problems := encoder_problems(settings):
-        raise ModelError(problems)
+    settings, seeds, device = _checked(values, seed, device)
     folder = _run_folder(output)
     if threads is not None:
         set_threads(threads)
@@ -117,12 +119,11 @@ def train(
         run = train_run(settings, seeds, data=data, device=device, checkpoint_dir=folder)
         best, epochs = _follow(run, settings.epochs)
     except Diverged as error:
-        shutil.rmtree(folder)  # it would diverge again
+        shutil.rmtree(folder, ignore_errors=True)  # it would diverge again
         raise click.ClickException(str(error)) from error
     except OutOfMemory as error:
         raise click.ClickException(str(error)) from error
-    (folder / "best.pt").replace(output)
-    shutil.rmtree(folder)
+    _deliver(folder, output)
     result = {
         "model": str(output),
         "epochs": epochs,
@@ -131,6 +132,47 @@ def train(
         "best": best.to_dict(),
     }
     click.echo(json.dumps(result, indent=2) if as_json else _text(result))
+
+
+def _checked(values: Mapping[str, Any], seed: int, device: str) -> tuple[TrainSettings, Seeds, str]:
+    """Settings, seeds and device; raises `SettingsError` with all that is wrong with any of them."""
+    from landslide import encoder_problems, resolve_device
+
+    problems: list[str] = []
+    try:
+        settings = TrainSettings.from_mapping(values)
+    except SettingsError as error:
+        problems += error.problems
+        settings = dataclasses.replace(
+            _DEFAULTS, backbone=values["backbone"] or "''", encoder_weights=values["encoder_weights"] or None
+        )
+    problems += encoder_problems(settings)
+    try:
+        seeds = Seeds.of(seed)
+    except SettingsError as error:
+        problems += error.problems
+    try:
+        device = resolve_device(device)
+    except SettingsError as error:
+        problems += error.problems
+    if problems:
+        raise SettingsError(problems)
+    return settings, seeds, device
+
+
+def _deliver(folder: Path, output: Path) -> None:
+    """Copy the best model of a complete run to its place and remove the run.
+
+    A copy and not a move, so that a run whose folder cannot be removed stays whole: the same command then
+    gives the same model again, and another one is told what is in the way.
+    """
+    from landslide.checkpoint import replace_file
+
+    with (folder / "best.pt").open("rb") as best:
+        replace_file(output, lambda file: shutil.copyfileobj(best, file))
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        click.echo(f"hint: {folder} could not be removed; remove it before the next run", err=True)
 
 
 def _run_folder(output: Path) -> Path:
@@ -154,9 +196,11 @@ def _run_folder(output: Path) -> Path:
 
 
 def _warn_of_pos_weight(settings: TrainSettings, positive_ratio: float) -> None:
+    from landslide.losses import pos_weight
+
     if settings.loss != "dice-bce" or settings.max_pos_weight is not None or positive_ratio <= 0:
         return
-    weight = (1.0 - positive_ratio) / positive_ratio
+    weight = pos_weight(positive_ratio, None)
     if weight > _CALM_POS_WEIGHT:
         click.echo(
             f"hint: a landslide pixel counts {weight:.1f} times in the loss, which tends to over-predict "
