@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from results.claims import Claim, Verdict
     from results.destinations import S3, Destination, LocalDirectory, destination
     from results.effects import ParameterEffect, parameter_effects
     from results.errors import ExportError, ResultsError, StoreError
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
     from results.report import ReportPaths, write_report
     from results.scores import RankedRun
     from results.store import ResultsStore
-    from results.verdict import Claim, Verdict, judge, write_verdict
+    from results.verdict import judge, write_verdict
 
 _HOME = {
     "S3": "destinations",
-    "Claim": "verdict",
+    "Claim": "claims",
     "ConfigRecord": "records",
     "ConfigState": "ranking",
     "DecisionRecord": "records",
@@ -43,7 +44,7 @@ _HOME = {
     "RunRecord": "records",
     "RunStatus": "records",
     "StoreError": "errors",
-    "Verdict": "verdict",
+    "Verdict": "claims",
     "destination": "destinations",
     "export_model": "export",
     "judge": "verdict",

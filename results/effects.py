@@ -65,13 +65,13 @@ def parameter_effects(ranking: Ranking) -> tuple[ParameterEffect, ...]:
     """The effect of every parameter that has at least two values among the scored configs.
 
     Uses config means over all scored replicates; configs weigh equally. A parameter that only some configs
-    have (a conditional one) is judged on those.
+    have (a conditional one) is judged on those; null is a value like any other.
     """
     rows = ranking.scored
     seed_sd = pooled_noise(ranking.matrix()).sd if rows else math.nan
     names = sorted({name for row in rows for name in row.values})
-    groups = {name: [row for row in rows if row.values.get(name) is not None] for name in names}
-    varied = [name for name in names if len({_key(row.values[name]) for row in groups[name]}) > 1]
+    groups = {name: [row for row in rows if name in row.values] for name in names}
+    varied = [name for name in names if len({level_key(row.values[name]) for row in groups[name]}) > 1]
     alpha = ranking.alpha / max(len(varied), 1)
     effects = (_effect(name, groups[name], seed_sd, alpha, ranking.sign) for name in varied)
     return tuple(sorted(effects, key=lambda effect: (-abs(effect.effect), effect.parameter)))
@@ -114,7 +114,7 @@ def _choice(
     """Best level minus worst level, with one variance for all configs within their level."""
     members: Mapping[str, list[int]] = defaultdict(list)
     for i, value in enumerate(values):
-        members[_key(value)].append(i)
+        members[level_key(value)].append(i)
     groups = sorted(members.values(), key=lambda group: -sign * float(means[group].mean()))
     levels = tuple(Level(values[group[0]], len(group), float(means[group].mean())) for group in groups)
     best, worst = groups[0], groups[-1]
@@ -153,7 +153,7 @@ def _finished(
     )
 
 
-def _key(value: object) -> str:
+def level_key(value: object) -> str:
     """A value as a group: 1 and 1.0 are one number, True and "True" are not one choice."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return repr(float(value)) if number else repr(value)  # type: ignore[arg-type]

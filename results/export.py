@@ -17,12 +17,13 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from results.claims import Verdict
 from results.destinations import Destination
 from results.errors import ExportError
 from results.ranking import RankedConfig, Ranking
 from results.scores import RankedRun
 from results.store import ResultsStore
-from results.verdict import Verdict, judge
+from results.verdict import judge
 
 MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
@@ -108,7 +109,7 @@ def _config_row(ranking: Ranking, config: str | None) -> RankedConfig:
         return row
     found = [row for row in ranking.rows if config == row.label or row.config_id.startswith(config)]
     if len(found) != 1:
-        known = ", ".join(row.name for row in ranking.rows[:10])
+        known = ", ".join(row.short for row in ranking.rows[:10])
         word = "no" if not found else "more than one"
         raise ExportError(f"{word} config matches {config!r}: choose one of {known}")
     return found[0]

@@ -20,10 +20,11 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
-from results.effects import ParameterEffect
+from results.effects import ParameterEffect, level_key
+from results.naming import setting
 from results.ranking import ConfigState, RankedConfig, Ranking
 from results.records import FAILURES
-from results.tables import metric_name, setting
+from results.tables import metric_name
 
 # Not plain black: matplotlib leaves black out of the SVG, and then the page could not change it.
 _INK, _ACCENT, _MUTED = "#070809", "#010203", "#040506"
@@ -50,7 +51,7 @@ def ranking_figure(ranking: Ranking) -> str | None:
     rows = ranking.scored[:MOST_CONFIGS]
     if not rows:
         return None
-    figure = Figure(figsize=(7.5, 0.8 + 0.34 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(8.5, 0.8 + 0.34 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     for y, row in enumerate(rows):
         assert row.mean is not None
@@ -61,7 +62,7 @@ def ranking_figure(ranking: Ranking) -> str | None:
             )
         axes.plot([row.mean], [y], "|", color=_ACCENT, markersize=13, markeredgewidth=2.6, zorder=3)
         axes.plot(scores, [y] * len(scores), "o", color=_INK, markersize=4.2, alpha=0.65, zorder=4)
-    axes.set_yticks(range(len(rows)), [_short(row) for row in rows])
+    axes.set_yticks(range(len(rows)), [_clip(row.name, 46) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(metric_name(ranking.metric))
     axes.grid(axis="x", color=_MUTED, alpha=0.35, linewidth=0.6)
@@ -95,7 +96,8 @@ def curve_figure(ranking: Ranking, epochs: Sequence[Mapping[str, Any]]) -> str |
         axes.fill_between(x, low, high, color=_ACCENT, alpha=0.2, linewidth=0, zorder=2)
         axes.plot(x, mean, color=_ACCENT, linewidth=2.2, marker="o" if len(x) == 1 else "", zorder=4)
         state = "" if row.state is ConfigState.COMPLETE else f", {row.state}"
-        axes.set_title(f"{_short(row)} ({len(runs[row.config_id])} runs{state})", fontsize=9.5)
+        title = f"{_clip(row.short, 26)} ({len(runs[row.config_id])} runs{state})"
+        axes.set_title(f"{title}\n{_clip(row.description, 40)}" if row.description else title, fontsize=9)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     panels[0].set_ylabel(metric_name(ranking.metric))
@@ -126,7 +128,7 @@ def effect_figure(ranking: Ranking, effects: Sequence[ParameterEffect]) -> str |
     figure, panels = _panels(len(shown))
     rows = ranking.scored
     for axes, effect in zip(panels, shown, strict=True):
-        _effect_panel(axes, effect, [row for row in rows if row.values.get(effect.parameter) is not None])
+        _effect_panel(axes, effect, [row for row in rows if effect.parameter in row.values])
     panels[0].set_ylabel(f"{metric_name(ranking.metric)}, mean of a config")
     return _svg(figure, "effects", "config means against each searched parameter")
 
@@ -134,9 +136,10 @@ def effect_figure(ranking: Ranking, effects: Sequence[ParameterEffect]) -> str |
 def _effect_panel(axes: Axes, effect: ParameterEffect, rows: Sequence[RankedConfig]) -> None:
     """One parameter: a dot per config with its seed error; level means as lines for choices."""
     levels = [setting(level.value) for level in effect.levels]
+    keys = [level_key(level.value) for level in effect.levels]
     for row in rows:
         value = row.values[effect.parameter]
-        x = value if effect.kind == "number" else levels.index(setting(value))
+        x = value if effect.kind == "number" else keys.index(level_key(value))
         assert isinstance(x, (int, float))
         assert row.mean is not None
         error = _seed_error(rows, row)
@@ -182,10 +185,6 @@ def _panels(n: int) -> tuple[Figure, list[Axes]]:
         axes.tick_params(labelleft=i % across == 0)
         panels.append(axes)
     return figure, panels
-
-
-def _short(row: RankedConfig) -> str:
-    return _clip(row.name, 26)
 
 
 def _clip(text: str, length: int) -> str:

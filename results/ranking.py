@@ -5,6 +5,7 @@
 - A run stopped by the policy has no final score; its config is listed after those with final scores, with its
   value at the largest epoch that all its runs reached.
 - Failed runs are counted beside the mean, missing runs (interrupted sweep) too; neither is ever filled in.
+- Configs with some missing runs are ranked among the complete ones, by what they have.
 
 Says nothing about which difference is real: that is `verdict.py`.
 """
@@ -19,9 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from results.naming import descriptions
+from results.plan import Plan
 from results.records import FAILURES, RunStatus
 from results.schema import config_values
 from results.scores import Curve, RankedRun, finite, read_curves, read_runs
+from results.snapshot import Snapshot, snapshot
 from results.statistics import Floats, config_sds, mean_intervals
 
 if TYPE_CHECKING:
@@ -36,7 +40,7 @@ ALPHA = 0.05
 
 
 class ConfigState(StrEnum):
-    """How far the runs of a config got; the order is the order in the ranking."""
+    """How far the runs of a config got."""
 
     COMPLETE = "complete"  #: every planned run finished or failed, at least one finished
     INCOMPLETE = "incomplete"  #: some planned runs have not ended, none was stopped by the policy
@@ -51,6 +55,7 @@ class RankedConfig:
     Attributes:
         position: from 1.
         config_id, label, values: the config.
+        description: the few of its values that tell it apart from the other configs; may be empty.
         state: see `ConfigState`.
         runs: every run that left a trace, by replicate.
         n: runs with a score.
@@ -66,6 +71,7 @@ class RankedConfig:
     config_id: str
     label: str | None
     values: Mapping[str, object]
+    description: str
     state: ConfigState
     runs: tuple[RankedRun, ...]
     n: int
@@ -81,9 +87,14 @@ class RankedConfig:
     common_value: float | None
 
     @property
+    def short(self) -> str:
+        """The label, or the beginning of the id."""
+        return self.label or self.config_id[:8]
+
+    @property
     def name(self) -> str:
-        """The label, or the id when there is none."""
-        return self.label or self.config_id
+        """The label, or the beginning of the id and what tells the config apart."""
+        return f"{self.short} ({self.description})" if self.description and not self.label else self.short
 
     def score_of(self, replicate: int) -> float | None:
         """Final score on this replicate; None without one."""
@@ -94,16 +105,25 @@ class RankedConfig:
 class Ranking:
     """Configs from the best to the worst, and what they were ranked by."""
 
-    metric: str
-    mode: str
-    replicates: int
+    plan: Plan
     alpha: float
     rows: tuple[RankedConfig, ...]
 
     @property
+    def metric(self) -> str:
+        """A column of `epochs`."""
+        return self.plan.metric
+
+    @property
     def sign(self) -> int:
         """+1 when higher is better, -1 when lower is."""
-        return 1 if self.mode == "max" else -1
+        return self.plan.sign
+
+    @property
+    def n_missing(self) -> int:
+        """Planned runs that have not ended; an upper bound unless the plan is final."""
+        ended = sum(run.status is not None for row in self.rows for run in row.runs)
+        return max((self.plan.runs or 0) - ended, sum(row.n_missing for row in self.rows))
 
     @property
     def scored(self) -> tuple[RankedConfig, ...]:
@@ -122,62 +142,49 @@ class Ranking:
 
 
 def rank_store(store: ResultsStore) -> Ranking:
-    """`rank` a run directory by its own sweep; `replicates` that is no number counts as unplanned."""
-    planned = store.sweep["replicates"]
-    return rank(
-        store.epochs(),
-        store.runs(),
-        store.configs(),
-        metric=str(store.sweep["metric"]),
-        mode=str(store.sweep["mode"]),
-        replicates=planned if isinstance(planned, int) else 0,
-    )
+    """`rank` a run directory by its own sweep."""
+    return rank_snapshot(snapshot(store))
 
 
-def rank(
-    epochs: pa.Table,
-    runs: pa.Table,
-    configs: pa.Table,
-    *,
-    metric: str,
-    mode: str,
-    replicates: int,
-) -> Ranking:
+def rank_snapshot(seen: Snapshot) -> Ranking:
+    """`rank` what was read from a run directory, by its own sweep."""
+    return rank(seen.epochs, seen.runs, seen.configs, Plan.of(seen.sweep))
+
+
+def rank(epochs: pa.Table, runs: pa.Table, configs: pa.Table, plan: Plan) -> Ranking:
     """Rank configs by the mean of their runs' final scores.
 
     Ties keep the order of the config ids.
 
     Args:
         epochs: `ResultsStore.epochs()`.
-        runs: `ResultsStore.runs()`.
+        runs: `ResultsStore.runs()`, read before `epochs`: a run that ended has all its epochs there.
         configs: `ResultsStore.configs()`.
-        metric: a column of `epochs`.
-        mode: ``max`` or ``min``.
-        replicates: how many runs were planned for every config; more are welcome.
+        plan: the metric, and how many runs were planned.
 
     Raises:
-        ValueError: unknown metric or mode.
+        ValueError: unknown metric.
     """
-    if mode not in ("max", "min"):
-        raise ValueError(f"mode must be 'max' or 'min', not {mode!r}")
+    metric, sign = plan.metric, plan.sign
     if metric not in epochs.column_names:
         raise ValueError(f"metric {metric!r} is not a column of epochs: {', '.join(epochs.column_names)}")
-    sign = 1 if mode == "max" else -1
     curves = read_curves(epochs, metric)
     by_config = read_runs(runs, curves, sign)
     labels = dict(
         zip(configs.column("config_id").to_pylist(), configs.column("label").to_pylist(), strict=True)
     )
     values = config_values(configs)
+    described = descriptions(values)
     drafts = [
-        _draft(config_id, by_config.get(config_id, ()), curves, sign, replicates)
+        _draft(config_id, by_config.get(config_id, ()), curves, sign, plan.replicates)
         | {"label": labels.get(config_id), "values": values.get(config_id, {})}
+        | {"description": described.get(config_id, "")}
         for config_id in sorted({*labels, *by_config})
     ]
     _add_intervals(drafts, sign)
     drafts.sort(key=lambda draft: _order(draft, sign))
     rows = tuple(RankedConfig(position=i, **draft) for i, draft in enumerate(drafts, start=1))
-    return Ranking(metric, mode, replicates, ALPHA, rows)
+    return Ranking(plan, ALPHA, rows)
 
 
 def _draft(
@@ -257,11 +264,15 @@ def _matrix(groups: list[tuple[RankedRun, ...]], sign: int) -> Floats:
     return matrix
 
 
+#: complete and incomplete configs are ranked together: a gap does not make a score worse.
+_GROUPS = {ConfigState.COMPLETE: 0, ConfigState.INCOMPLETE: 0, ConfigState.STOPPED: 1, ConfigState.FAILED: 2}
+
+
 def _order(draft: Mapping[str, Any], sign: int) -> tuple[float, float, float, str]:
-    """Sort key: state, then (for stopped configs) how far it got, then the value, then the id."""
+    """Sort key: final scores or not, then (for stopped configs) how far it got, then the value, then the id."""
     value = draft["mean"] if draft["mean"] is not None else draft["common_value"]
     return (
-        list(ConfigState).index(draft["state"]),
+        _GROUPS[draft["state"]],
         -(draft["common_epoch"] or 0),
         -sign * value if value is not None else math.inf,
         draft["config_id"],

@@ -15,10 +15,12 @@ from typing import Any
 import jinja2
 
 from results.atomic import replace_text
+from results.claims import Verdict
 from results.effects import parameter_effects
 from results.errors import StoreError
 from results.figures import curve_figure, effect_figure, ranking_figure
-from results.ranking import Ranking, rank_store
+from results.ranking import Ranking, rank_snapshot
+from results.snapshot import Snapshot, snapshot
 from results.store import ResultsStore
 from results.tables import (
     budget_table,
@@ -31,7 +33,7 @@ from results.tables import (
     ranking_table,
     stopped_table,
 )
-from results.verdict import Verdict, judge, write_verdict
+from results.verdict import judge, write_verdict
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ def write_report(run_dir: Path) -> ReportPaths:
         StoreError: not a run directory, or not writable.
     """
     run_dir = Path(run_dir)
-    store = ResultsStore.read(run_dir)
-    ranking = rank_store(store)
+    seen = snapshot(ResultsStore.read(run_dir))
+    ranking = rank_snapshot(seen)
     verdict = judge(ranking)
-    facts = _facts(store, ranking, verdict)
+    facts = _facts(seen, ranking, verdict)
     paths = ReportPaths(
         run_dir / "report.html", run_dir / "report.md", run_dir / "verdict.json", ranking, verdict
     )
@@ -68,23 +70,19 @@ def write_report(run_dir: Path) -> ReportPaths:
     return paths
 
 
-def _facts(store: ResultsStore, ranking: Ranking, verdict: Verdict) -> dict[str, Any]:
+def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]:
     """Everything the templates show."""
-    epochs, runs, decisions = (
-        store.epochs().to_pylist(),
-        store.runs().to_pylist(),
-        store.decisions().to_pylist(),
-    )
-    names = {row.config_id: row.name for row in ranking.rows}
+    epochs, runs, decisions = seen.epochs.to_pylist(), seen.runs.to_pylist(), seen.decisions.to_pylist()
+    names = {row.config_id: row.short for row in ranking.rows}
     effects = parameter_effects(ranking)
     return {
-        "sweep": store.sweep,
-        "sweep_json": json.dumps(dict(store.sweep), indent=2, ensure_ascii=False),
+        "sweep": seen.sweep,
+        "sweep_json": json.dumps(dict(seen.sweep), indent=2, ensure_ascii=False),
         "written": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "metric": metric_name(ranking.metric),
+        "runs_ended": verdict.n_runs - verdict.n_missing,
         "ranking": ranking,
         "verdict": verdict,
-        "key_figures": key_figures(verdict),
+        "key_figures": key_figures(verdict, ranking),
         "ranking_table": ranking_table(ranking),
         "comparison_table": comparison_table(verdict),
         "stopped_table": stopped_table(ranking),
@@ -98,23 +96,10 @@ def _facts(store: ResultsStore, ranking: Ranking, verdict: Verdict) -> dict[str,
     }
 
 
-def key_figures(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:
+def key_figures(verdict: Verdict, ranking: Ranking) -> tuple[tuple[str, str, str], ...]:
     """The numbers a reader asks for first: name, value, meaning."""
-    metric, noise, residual = metric_name(verdict.metric), verdict.seed_noise, verdict.residual_noise
-    figures = []
-    if expected := verdict.expected:
-        how = (
-            "drawn towards the other configs"
-            if expected.shrunk
-            else "plain mean: too few configs to correct it"
-        )
-        interval = "" if expected.low is None else f" [{number(expected.low)}, {number(expected.high)}]"
-        value = number(expected.expected) + interval
-        figures.append((f"expected {metric} of {verdict.best_name}", value, f"on new seeds; {how}"))
-        gain = (
-            f"quoted alone, {abs(expected.best_single_run - expected.expected):.4f} too good to expect again"
-        )
-        figures.append(("best single run", number(expected.best_single_run), gain))
+    figures = _expectation(verdict, ranking)
+    noise, residual = verdict.seed_noise, verdict.residual_noise
     if noise.sd is not None:
         interval = f"{number(noise.low)} to {number(noise.high)}, {noise.df} degrees of freedom"
         figures.append(("seed noise (sd)", number(noise.sd), interval))
@@ -122,10 +107,39 @@ def key_figures(verdict: Verdict) -> tuple[tuple[str, str, str], ...]:
         value = f"{verdict.pair_correlation:.2f}"
         meaning = f"share of the seed variance that shared seeds remove; sd left {number(residual.sd)}"
         figures.append(("correlation of pairs", value, meaning))
-    runs = f"{len(verdict.runs_used)} of {verdict.n_runs}"
-    lost = f"{verdict.n_failed} failed, {verdict.n_stopped} stopped early, {verdict.n_missing} missing"
-    figures.append(("runs with a score", runs, lost))
+    bound = "" if verdict.plan_final or not verdict.n_missing else "up to "
+    parts = (
+        (f"{verdict.n_uncompared} finished but not compared", verdict.n_uncompared),
+        (f"{verdict.n_stopped} stopped early", verdict.n_stopped),
+        (f"{verdict.n_failed} failed", verdict.n_failed),
+        (f"{bound}{verdict.n_missing} missing", verdict.n_missing),
+    )
+    others = ", ".join(text for text, there in parts if there) or "all of them"
+    figures.append(("runs compared", f"{len(verdict.runs_used)} of {bound}{verdict.n_runs}", others))
     return tuple(figures)
+
+
+def _expectation(verdict: Verdict, ranking: Ranking) -> list[tuple[str, str, str]]:
+    """What the best config will score, beside the best single run that one would otherwise quote."""
+    expected = verdict.expected
+    if expected is None:
+        return []
+    metric = metric_name(verdict.metric)
+    how = (
+        "drawn towards the other configs" if expected.shrunk else "plain mean: too few configs to correct it"
+    )
+    interval = "" if expected.low is None else f" [{number(expected.low)}, {number(expected.high)}]"
+    value = number(expected.expected) + interval
+    difference = f"{abs(expected.best_single_run - expected.expected):.4f}"
+    gain = f"quoted alone, {difference} too good to expect again"
+    if expected.best_single_config != verdict.best:
+        owner = ranking.row(expected.best_single_config)
+        assert owner is not None
+        gain = f"one run of {owner.name}; {difference} from what the best config is expected to score"
+    return [
+        (f"expected {metric} of {verdict.best_name}", value, f"on new seeds; {how}"),
+        ("best single run", number(expected.best_single_run), gain),
+    ]
 
 
 def _render(template: str, facts: Mapping[str, Any]) -> str:

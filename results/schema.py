@@ -81,7 +81,7 @@ RUNS = pa.schema(
         pa.field("best_value", _FLOAT),  # the sweep's metric there, in its own direction
         _required("reason", _TEXT),  # why it ended, in words
         pa.field("error", _TEXT),  # message of the error; null = none
-        _required("wall_seconds", _FLOAT),  # seconds from the start to the end of the run
+        _required("wall_seconds", _FLOAT),  # sum of epoch_seconds: no start-up, no waiting
         _TIMESTAMP,
     ],
     metadata=_METADATA,
@@ -138,13 +138,14 @@ class TableSchema:
     key: tuple[str, ...]
 
 
+#: in the order in which they are written: the end of a run comes last, when all that belongs to it is on disk.
 TABLES: Mapping[str, TableSchema] = {
     table.name: table
     for table in (
         TableSchema("epochs", EPOCHS, ("trial_key", "epoch")),
-        TableSchema("runs", RUNS, ("trial_key",)),
         TableSchema("decisions", DECISIONS, ("trial_key", "epoch", "rung", "action")),
         TableSchema("patches", PATCHES, ("trial_key", "patch_id")),
+        TableSchema("runs", RUNS, ("trial_key",)),
     )
 }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from results.ranking import Ranking
+    from results.ranking import RankedConfig, Ranking
 
 #: how many names a sentence may list before it counts the rest.
 _MOST_NAMES = 4
@@ -47,32 +48,75 @@ def _one_best(facts: Mapping[str, Any]) -> str:
 def _tied(facts: Mapping[str, Any], ranking: Ranking) -> str:
     rows = {row.config_id: row for row in ranking.scored}
     tied = [rows[config_id] for config_id in facts["indistinguishable"]]
-    seeds = _range([row.n for row in tied])
-    text = f"{_listed([row.name for row in tied])} cannot be told apart with {seeds}"
     worse = len(rows) - len(tied)
-    head = f"{facts['best_name']} has the best mean, but " if len(tied) < len(rows) or len(tied) > 2 else ""
+    head, names = "", [row.name for row in tied]
+    if (worse or len(tied) > 2) and facts["gap"]:
+        head = f"{facts['best_name']} {_lead(facts, ranking)}, but "
+        names[0] = tied[0].short  # named in full just before
+    text = f"{head}{_listed(names)} cannot be told apart with {_range([row.n for row in tied])}"
     if worse:
         text += f" (the other {_count(worse, 'config')} {'is' if worse == 1 else 'are'} worse)"
     if not facts["gap"]:
-        return f"{head}{text}; their means are equal."
+        return f"{text}; {_equal(tied)}."
     need = f"a difference of {facts['gap']:.4f}, the one seen between the first two"
     if facts["more_seeds"] is None:
-        return f"{head}{text}; no reasonable number of seeds would show {need}."
-    return f"{head}{text}; about {facts['more_seeds']} more per config would be needed for {need}."
+        return f"{text}; no reasonable number of seeds would show {need}."
+    return f"{text}; about {facts['more_seeds']} more per config would be needed for {need}."
+
+
+def _equal(tied: list[RankedConfig]) -> str:
+    who = "their means are equal" if len(tied) == 2 else "the first two have equal means"
+    first, second = tied[0].mean, tied[1].mean
+    same = first is not None and second is not None and math.isclose(first, second, rel_tol=1e-12)
+    return who if same else f"{who} on equal seeds"
+
+
+def _lead(facts: Mapping[str, Any], ranking: Ranking) -> str:
+    """Why the best config is named first; its plain mean need not be the best one."""
+    if facts["best"] == ranking.scored[0].config_id:
+        return "has the best mean"
+    return "is ahead on equal seeds"
 
 
 def _too_little(facts: Mapping[str, Any], ranking: Ranking) -> str:
+    best = facts["best_name"]
     if len(ranking.scored) < 2:
-        return f"Only {facts['best_name']} has final scores, so there is nothing to compare it with."
-    return (
-        "One seed per config cannot measure the seed noise, so no difference can be called real: "
-        f"{facts['best_name']} has the best value, and that is all. Use at least 2 seeds, better 3 to 5."
-    )
+        return f"Only {best} has final scores, so there is nothing to compare it with." + _go_on(
+            facts, ranking
+        )
+    that_is_all = f"so no difference can be called real: {best} {_lead(facts, ranking)}, and that is all."
+    if facts["residual_noise"].df:
+        exactly = (
+            "Every repeat gave exactly the same score"
+            if facts["seed_noise"].sd == 0
+            else "The repeats differ between configs by exactly the same amount on every seed"
+        )
+        return (
+            f"{exactly}: nothing was measured about the seed noise, {that_is_all} "
+            "Check that the seeds reach the training, or add seeds."
+        )
+    missing = any(row.n_missing for row in ranking.scored)
+    failed = any(row.n_failed for row in ranking.scored)
+    if missing or failed:
+        causes = [word for word, there in (("missing", missing), ("failed", failed)) if there]
+        return (
+            f"The seed noise could not be measured, because no config has two final scores: the other runs "
+            f"{'are' if missing else 'have'} {' or '.join(causes)}; {that_is_all}" + _go_on(facts, ranking)
+        )
+    return f"One seed per config cannot measure the seed noise, {that_is_all} Use at least 2 seeds, better 3 to 5."
+
+
+def _go_on(facts: Mapping[str, Any], ranking: Ranking) -> str:
+    """What helps when runs are not there."""
+    if (facts["n_missing"] and facts["plan_final"]) or any(row.n_missing for row in ranking.rows):
+        return " If the sweep is not running any more, go on with it: --resume."
+    return " See why the runs failed before adding seeds." if facts["n_failed"] else ""
 
 
 def _left_out(facts: Mapping[str, Any]) -> str:
+    bound = "" if facts["plan_final"] else "up to "
     parts = [
-        f"{facts[key]} {word}"
+        f"{bound if key == 'n_missing' else ''}{facts[key]} {word}"
         for key, word in (
             ("n_failed", "failed"),
             ("n_stopped", "stopped early"),

@@ -26,7 +26,6 @@ class Shrunken:
     Attributes:
         means: (n_configs,) shrunken means, in the unit of the metric; NaN where the input is.
         low, high: (n_configs,) interval ends; NaN when the noise is unknown.
-        centre: the common mean towards which they are drawn.
         spread: estimated standard deviation of the true config means.
         shrunk: False when there are fewer than four configs or the noise is unknown: then `means` are the
             plain ones.
@@ -35,7 +34,6 @@ class Shrunken:
     means: Floats
     low: Floats
     high: Floats
-    centre: float
     spread: float
     shrunk: bool
 
@@ -61,15 +59,14 @@ def shrink(means: npt.ArrayLike, variances: npt.ArrayLike, df: int, *, alpha: fl
     quantile = float(stats.t.ppf(1 - alpha / 2, df)) if df > 0 else np.nan
     if k < LEAST_CONFIGS or df < 1 or not np.all(v[known] > 0):
         half = quantile * np.sqrt(np.where(known, v, np.nan))
-        centre = float(np.mean(y[np.isfinite(y)])) if np.isfinite(y).any() else float("nan")
-        return Shrunken(y.copy(), y - half, y + half, centre, float("nan"), False)
+        return Shrunken(y.copy(), y - half, y + half, float("nan"), False)
     a = _paule_mandel(y[known], v[known])
     centre = float(np.average(y[known], weights=1 / (v[known] + a)))
     b = (k - 3) / (k - 1) * v / (v + a)
     extra = 2 / (k - 3) * b**2 * (np.mean(v[known]) + a) / (v + a)
     posterior = v * (1 - (k - 1) / k * b) + extra * (y - centre) ** 2
     estimate, half = y - b * (y - centre), quantile * np.sqrt(posterior)
-    return Shrunken(estimate, estimate - half, estimate + half, centre, float(np.sqrt(a)), True)
+    return Shrunken(estimate, estimate - half, estimate + half, float(np.sqrt(a)), True)
 
 
 def _paule_mandel(y: Floats, v: Floats) -> float:

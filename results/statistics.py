@@ -21,19 +21,26 @@ from scipy import stats
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+_EPSILON = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
 class Noise:
     """A standard deviation estimated with `df` degrees of freedom, and its chi-square interval.
 
-    All values are NaN when `df` is 0: nothing was repeated, so the noise is unknown, not zero.
+    All values are NaN when `df` is 0: nothing was repeated, so the noise is unknown, not zero. An `sd` of
+    exactly 0 means that the repeats were identical: then nothing was measured about the noise either.
     """
 
     sd: float
     df: int
     low: float
     high: float
+
+    @property
+    def known(self) -> bool:
+        """Whether an interval may be built on it."""
+        return self.df > 0 and self.sd > 0
 
 
 def as_scores(scores: npt.ArrayLike) -> tuple[Floats, Mask]:
@@ -85,31 +92,30 @@ def pooled_noise(scores: npt.ArrayLike, *, alpha: float = 0.05) -> Noise:
     sd, also under skewed noise. The degrees of freedom are sum(n_i - 1).
     """
     squares, counts = _within_squares(scores)
-    return noise_from(float(squares.sum()), int(np.maximum(counts - 1, 0).sum()), alpha)
+    total = _beyond_rounding(float(squares.sum()), scores)
+    return noise_from(total, int(np.maximum(counts - 1, 0).sum()), alpha)
 
 
-def mean_intervals(scores: npt.ArrayLike, *, alpha: float = 0.05, pooled: bool = True) -> Floats:
-    """Two-sided t intervals for each config's mean, one at a time (no correction for looking at many).
+def _beyond_rounding(sum_of_squares: float, scores: npt.ArrayLike) -> float:
+    """The sum of squares, or 0 if differences in the last few bits of the scores are all it holds."""
+    matrix, mask = as_scores(scores)
+    largest = float(np.abs(matrix[mask]).max(initial=0.0))
+    return sum_of_squares if sum_of_squares > mask.sum() * (64 * _EPSILON * largest) ** 2 else 0.0
 
-    Args:
-        scores: see the module.
-        alpha: one minus the coverage.
-        pooled: with the pooled sd and its degrees of freedom; otherwise with the config's own sd.
+
+def mean_intervals(scores: npt.ArrayLike, *, alpha: float = 0.05) -> Floats:
+    """Two-sided t intervals for each config's mean with the pooled sd and its degrees of freedom.
+
+    One at a time: no correction for looking at many.
 
     Returns:
-        (n_configs, 2) lower and upper ends; NaN where there is no score or no estimate of the noise.
+        (n_configs, 2) lower and upper ends; NaN where there is no score, or the noise is unknown or zero.
     """
     means, counts = config_means(scores)
-    if pooled:
-        noise = pooled_noise(scores, alpha=alpha)
-        sds, df = np.full(len(means), noise.sd), np.full(len(means), noise.df)
-    else:
-        sds, df = config_sds(scores), counts - 1
-    known = (counts > 0) & (df > 0)
-    safe_df = np.where(known, df, 1)
-    with np.errstate(invalid="ignore"):
-        half = stats.t.ppf(1 - alpha / 2, safe_df) * sds / np.sqrt(np.maximum(counts, 1))
-    half = np.where(known, half, np.nan)
+    noise = pooled_noise(scores, alpha=alpha)
+    if not noise.known:
+        return np.full((len(means), 2), np.nan)
+    half = float(stats.t.ppf(1 - alpha / 2, noise.df)) * noise.sd / np.sqrt(np.maximum(counts, 1))
     return np.column_stack([means - half, means + half])
 
 
@@ -126,7 +132,7 @@ class BlockFit:
             configs share no chain of replicates with others, or when no degree of freedom would be left.
         pair_correlation: correlation of two configs' scores on the same replicate, 1 - residual variance /
             within-config variance: the share of the seed variance that pairing removes. Can be slightly
-            negative by chance; NaN when not `blocked` or nothing was repeated.
+            negative by chance; NaN when not `blocked`, or one of the two variances is unknown or zero.
     """
 
     effects: Floats
@@ -134,12 +140,6 @@ class BlockFit:
     noise: Noise
     blocked: bool
     pair_correlation: float
-
-    def difference(self, i: int, j: int) -> tuple[float, float]:
-        """Effect i minus effect j and its standard error (NaN if the noise is unknown)."""
-        c = self.unit_covariance
-        variance = max(float(c[i, i] + c[j, j] - 2 * c[i, j]), 0.0)
-        return float(self.effects[i] - self.effects[j]), self.noise.sd * float(np.sqrt(variance))
 
 
 def fit_blocks(scores: npt.ArrayLike, *, alpha: float = 0.05) -> BlockFit:
@@ -167,9 +167,9 @@ def fit_blocks(scores: npt.ArrayLike, *, alpha: float = 0.05) -> BlockFit:
     effects = means - weights @ blocks
     residual = np.where(m, y - effects[:, None] - blocks[None, :], 0.0)
     df -= m.shape[1] - 1 if blocked else 0
-    noise = noise_from(float((residual**2).sum()), df, alpha)
+    noise = noise_from(_beyond_rounding(float((residual**2).sum()), scores), df, alpha)
     within = pooled_noise(scores, alpha=alpha)
-    correlation = 1 - (noise.sd / within.sd) ** 2 if blocked and within.df and within.sd > 0 else np.nan
+    correlation = 1 - (noise.sd / within.sd) ** 2 if blocked and within.known and noise.known else np.nan
     return BlockFit(
         effects=_spread(effects, used),
         unit_covariance=_spread(np.diag(1 / np.maximum(counts, 1)) + weights @ inverse @ weights.T, used),
@@ -191,16 +191,14 @@ class Comparisons:
     """Simultaneous intervals for all differences ``effect_i - effect_j``.
 
     Attributes:
-        estimate, low, high: (n_configs, n_configs), antisymmetric; NaN where a config has no score or the
-            noise is unknown. Positive = i is better.
-        critical: multiplier of the standard error.
+        estimate, low, high: (n_configs, n_configs), antisymmetric; NaN where a config has no score; `low` and
+            `high` are all NaN when the noise is unknown or zero. Positive = i is better.
         family: number of configs over which the error rate is controlled.
     """
 
     estimate: Floats
     low: Floats
     high: Floats
-    critical: float
     family: int
 
 
@@ -224,14 +222,14 @@ def tukey_kramer(fit: BlockFit, *, alpha: float = 0.05, family: int | None = Non
     k = max(int(known.sum()), family or 0)
     n = len(fit.effects)
     estimate = fit.effects[:, None] - fit.effects[None, :]
-    if k < 2 or fit.noise.df < 1:
+    if k < 2 or not fit.noise.known:
         empty = np.full((n, n), np.nan)
-        return Comparisons(estimate, empty, empty.copy(), float("nan"), k)
+        return Comparisons(estimate, empty, empty.copy(), k)
     critical = critical_value(k, fit.noise.df, alpha)
     diagonal = np.diag(fit.unit_covariance)
     variance = diagonal[:, None] + diagonal[None, :] - 2 * fit.unit_covariance
     half = critical * fit.noise.sd * np.sqrt(np.where(np.isfinite(variance), np.maximum(variance, 0), np.nan))
-    return Comparisons(estimate, estimate - half, estimate + half, critical, k)
+    return Comparisons(estimate, estimate - half, estimate + half, k)
 
 
 @lru_cache(maxsize=256)  # a tenth of a second each, and asked for again and again

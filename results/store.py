@@ -49,7 +49,7 @@ class ResultsStore:
 
     A row handed to an ``add_*`` method is never lost by an error of the disk: it stays in memory, the
     `StoreError` (with ``rows_kept``) says what happened, and the next `flush` tries again. A row never comes
-    to disk before its config.
+    to disk before its config, the end of a run never before its epochs.
     """
 
     def __init__(
@@ -190,11 +190,13 @@ class ResultsStore:
         """
         self._writable()
         try:
-            # First of all: a crash must not leave rows of a config that nobody knows.
+            # In this order, and no further after a failure: a crash must leave neither rows of a config that
+            # nobody knows nor an ended run without its last epochs.
             self._configs.flush()
+            for segments in self._segments.values():
+                segments.flush()
         except OSError as error:
             raise self._refused(error) from error
-        self._on_disk(lambda segments: segments.flush())
         self._oldest_pending = None
 
     def compact(self) -> None:

@@ -5,16 +5,16 @@ Formats numbers; computes none but sums of epochs and seconds. Escaping is the b
 
 from __future__ import annotations
 
-import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from results.claims import Verdict
 from results.effects import ParameterEffect
+from results.naming import NONE, setting, varied
 from results.ranking import ConfigState, RankedConfig, Ranking
 from results.records import FAILURES
-from results.verdict import Verdict
 
 #: columns of the training notes: parameter -> heading.
 NOTES_COLUMNS = {
@@ -34,9 +34,10 @@ METRIC_NAMES = {
     "train_loss": "Train loss",
     "best_threshold_iou": "IoU at best threshold",
 }
+#: status of a stage that was not the run's last one.
+_WENT_ON = "went on later"
 #: longer tables are cut and say so.
 MOST_ROWS = 200
-NONE = "–"
 
 
 @dataclass(frozen=True)
@@ -59,24 +60,10 @@ def number(value: float | None, digits: int = 4) -> str:
     return NONE if value is None else f"{value:.{digits}f}"
 
 
-def setting(value: object) -> str:
-    """A parameter's value, floats to four significant digits; a dash when the config has none."""
-    if value is None:
-        return NONE
-    if isinstance(value, float):
-        if 0 < abs(value) < 0.01:
-            mantissa, exponent = f"{value:.3e}".split("e")
-            return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
 def searched(ranking: Ranking) -> tuple[str, ...]:
     """Parameters to show: the notes' own that exist, then all others that differ between configs."""
-    names = dict.fromkeys(name for row in ranking.rows for name in row.values)
-    own = [name for name in NOTES_COLUMNS if name in names]
-    varied = [name for name in names if len({json.dumps(row.values.get(name)) for row in ranking.rows}) > 1]
-    return tuple(dict.fromkeys([*own, *varied]))
+    own = [name for name in NOTES_COLUMNS if any(name in row.values for row in ranking.rows)]
+    return tuple(dict.fromkeys([*own, *varied({row.config_id: row.values for row in ranking.rows})]))
 
 
 def ranking_table(ranking: Ranking) -> Table:
@@ -103,8 +90,8 @@ def ranking_table(ranking: Ranking) -> Table:
     rows = [
         (
             str(row.position),
-            row.name,
-            *(setting(row.values.get(name)) for name in parameters),
+            row.short,
+            *(setting(row.values[name]) if name in row.values else NONE for name in parameters),
             str(row.n),
             number(row.mean),
             number(None if row.high is None or row.low is None else (row.high - row.low) / 2),
@@ -153,7 +140,7 @@ def comparison_table(verdict: Verdict) -> Table:
         )
         for item in verdict.comparisons[:MOST_ROWS]
     ]
-    headings = (f"{verdict.best_name} against", "difference", "low", "high", "pairs", "claim")
+    headings = ("against", "difference", "low", "high", "pairs", "claim")
     note = (
         f"Positive: {verdict.best_name} is better. Intervals hold together with {1 - verdict.alpha:.0%}: "
         f"{verdict.correction}; {verdict.method}."
@@ -166,7 +153,7 @@ def stopped_table(ranking: Ranking) -> Table:
     stopped = [row for row in ranking.rows if row.state is ConfigState.STOPPED]
     rows = [
         (
-            row.name,
+            row.short,
             NONE if row.common_epoch is None else str(row.common_epoch),
             number(row.common_value),
             str(row.n_stopped),
@@ -211,7 +198,7 @@ def _direction(effect: ParameterEffect) -> str:
 
 
 def decision_table(decisions: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Table:
-    """What the policy stopped, and on what grounds; decisions to go on are only counted.
+    """What the policy stopped or completed, and on what grounds; decisions to go on are only counted.
 
     Args:
         decisions: rows of `ResultsStore.decisions()`.
@@ -232,9 +219,11 @@ def decision_table(decisions: Sequence[Mapping[str, Any]], names: Mapping[str, s
         for row in shown[:MOST_ROWS]
     ]
     headings = ("Run", "replicate", "epoch", "action", "value", "threshold", "n", "reason")
-    going_on = len(decisions) - len(shown)
-    note = f"{going_on} further decisions were to continue." if going_on else ""
-    return Table(headings, frozenset((*headings[1:3], *headings[4:7])), tuple(rows), note + _cut(len(shown)))
+    counts = Counter(row["action"] for row in decisions)
+    note = "Decisions: " + ", ".join(f"{n} {action}" for action, n in sorted(counts.items())) + "."
+    hidden = " Those to continue are not listed." if counts["continue"] else ""
+    numeric = frozenset((*headings[1:3], *headings[4:7]))
+    return Table(headings, numeric, tuple(rows), note + hidden + _cut(len(shown)))
 
 
 def failure_table(runs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Table:
@@ -256,30 +245,33 @@ def failure_table(runs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -
 
 
 def budget_table(runs: Sequence[Mapping[str, Any]], epochs: Sequence[Mapping[str, Any]]) -> Table:
-    """Runs, epochs and seconds by stage and by how the run ended; runs under way count with their epochs."""
-    ended = {row["trial_key"]: row for row in runs}
-    spent: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0, 0.0])
-    for row in ended.values():
-        cell = spent[row["stage"], row["status"]]
-        cell[0] += 1
-        cell[2] += row["wall_seconds"]
-    seen = set(ended)
+    """Runs, epochs and seconds by the stage in which they were spent and by how the run ended there."""
+    ended = {row["trial_key"]: (row["stage"], row["status"]) for row in runs}
+    members: dict[tuple[str, str], set[str]] = defaultdict(set)
+    spent: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
+    for key, where in ended.items():
+        members[where].add(key)
+    last = {row["trial_key"]: row["stage"] for row in sorted(epochs, key=lambda row: row["epoch"])}
     for row in epochs:
-        key, end = row["trial_key"], ended.get(row["trial_key"])
-        cell = spent[row["stage"], end["status"] if end else "not ended"]
-        cell[1] += 1
-        if end is None:
-            cell[2] += row["epoch_seconds"] or 0.0
-            cell[0] += key not in seen
-            seen.add(key)
-    rows = [(*where, *_spent(cell)) for where, cell in sorted(spent.items())]
-    total = [sum(column) for column in zip(*spent.values(), strict=True)] if spent else [0, 0, 0.0]
+        key, stage = row["trial_key"], row["stage"]
+        final, status = ended.get(key, (last[key], "not ended"))
+        where = (stage, status if stage == final else _WENT_ON)
+        members[where].add(key)
+        spent[where][0] += 1
+        spent[where][1] += row["epoch_seconds"] or 0.0
+    rows = [(*where, str(len(keys)), *_spent(spent[where])) for where, keys in sorted(members.items())]
+    everything = set().union(*members.values())
+    total = [sum(column) for column in zip(*spent.values(), strict=True)] if spent else [0, 0.0]
+    note = "Time: training and validation of the recorded epochs; no start-up, no waiting."
+    if any(status == _WENT_ON for _, status in members):
+        note += " A run that went on in a later stage counts in both, and once in the last line."
     headings = ("stage", "status", "runs", "epochs", "time")
-    return Table(headings, frozenset(headings[2:]), (*rows, ("all", "", *_spent(total))))
+    last_line = ("all", "", str(len(everything)), *_spent(total))
+    return Table(headings, frozenset(headings[2:]), (*rows, last_line), note)
 
 
-def _spent(cell: Sequence[float]) -> tuple[str, str, str]:
-    return str(int(cell[0])), str(int(cell[1])), duration(cell[2])
+def _spent(cell: Sequence[float]) -> tuple[str, str]:
+    return str(int(cell[0])), duration(cell[1])
 
 
 def duration(seconds: float) -> str:

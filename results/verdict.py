@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from results.atomic import replace_text
+from results.claims import Claim, Comparison, ExpectedScore, SpreadEstimate, Verdict
 from results.power import seeds_needed
 from results.ranking import ConfigState, RankedConfig, Ranking
 from results.sentences import sentence
@@ -29,115 +28,6 @@ from results.statistics import (
     pooled_noise,
     tukey_kramer,
 )
-
-
-class Claim(StrEnum):
-    """What the sweep has shown."""
-
-    ONE_BEST = "one best"
-    TIED = "cannot be told apart"
-    TOO_LITTLE = "undecided: too little data"
-    NO_RESULT = "no result"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The best config against another one; a positive estimate means that the best one is better.
-
-    `low` and `high` are the simultaneous interval, None when the seed noise is unknown. `n_pairs` counts the
-    replicates on which both have a score. `claim` is ``better`` or ``undecided``.
-    """
-
-    config_id: str
-    name: str
-    estimate: float
-    low: float | None
-    high: float | None
-    n_pairs: int
-    claim: str
-
-
-@dataclass(frozen=True)
-class SpreadEstimate:
-    """A standard deviation in the unit of the metric, its df and its interval; None = unknown."""
-
-    sd: float | None
-    df: int
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True)
-class ExpectedScore:
-    """What the best config will score with new seeds, in the metric's own direction.
-
-    `mean` is the plain mean of its runs, which flatters a winner; `expected` with `low` and `high` is drawn
-    towards the other configs (`shrunk` says whether that was possible); `best_single_run` is the highest run
-    of the whole sweep, the number one would quote without repeats.
-    """
-
-    mean: float
-    expected: float
-    low: float | None
-    high: float | None
-    shrunk: bool
-    best_single_run: float
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The outcome of a sweep.
-
-    Attributes:
-        claim, sentence: what is shown, for machines and for people.
-        metric, mode: what was compared; ``mode`` says which direction is better.
-        best, best_name: config with the best mean; None without a result.
-        indistinguishable: ids of the best config and of those not shown to be worse.
-        comparisons: the best against each other config, in the order of the ranking.
-        seed_noise: between seeds of one config, pooled.
-        residual_noise: what remains of it when configs are compared on the same seeds.
-        pair_correlation: share of the seed variance that pairing removed; None = cannot be estimated.
-        expected: what the best config will score; None without a result.
-        gap, seeds, more_seeds: observed difference of the first two; seeds per config with which a true
-            difference of that size is shown with `power`; how many more than now. None = not applicable, or
-            more than is reasonable.
-        method, correction, alpha, power, family: how the intervals were made.
-        runs_used: trial keys of the scored runs.
-        n_configs, n_runs, n_failed, n_stopped, n_missing: what the sweep consists of.
-        notes: what a careful reader should know.
-    """
-
-    claim: Claim
-    sentence: str
-    metric: str
-    mode: str
-    best: str | None
-    best_name: str | None
-    indistinguishable: tuple[str, ...]
-    comparisons: tuple[Comparison, ...]
-    seed_noise: SpreadEstimate
-    residual_noise: SpreadEstimate
-    pair_correlation: float | None
-    expected: ExpectedScore | None
-    gap: float | None
-    seeds: int | None
-    more_seeds: int | None
-    method: str
-    correction: str
-    alpha: float
-    power: float
-    family: int
-    runs_used: tuple[str, ...]
-    n_configs: int
-    n_runs: int
-    n_failed: int
-    n_stopped: int
-    n_missing: int
-    notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able: tuples become lists, enums become text, NaN never occurs."""
-        return dict(json.loads(json.dumps(asdict(self), allow_nan=False)))
 
 
 def judge(ranking: Ranking, *, power: float = 0.8) -> Verdict:
@@ -158,7 +48,7 @@ def judge(ranking: Ranking, *, power: float = 0.8) -> Verdict:
     noise = pooled_noise(matrix, alpha=ranking.alpha) if rows else None
     facts: dict[str, Any] = {
         "metric": ranking.metric,
-        "mode": ranking.mode,
+        "mode": ranking.plan.mode,
         "alpha": ranking.alpha,
         "power": power,
         "family": started,
@@ -172,11 +62,13 @@ def judge(ranking: Ranking, *, power: float = 0.8) -> Verdict:
         **_counts(ranking),
     }
     facts |= _compared(ranking, fit, started, power) if fit else _nothing()
-    if rows and facts["best"] != rows[0].config_id:
-        facts["notes"] += (
-            f"On equal seeds {facts['best_name']} is ahead of {rows[0].name}, whose plain mean is better: "
-            "they were not scored on the same seeds.",
-        )
+    if rows and rows[0].config_id != facts["best"]:
+        best = ranking.row(facts["best"])
+        if best and best.mean is not None and _differ(best.mean, rows[0].mean):
+            facts["notes"] += (
+                f"On equal seeds {best.name} is ahead of {rows[0].name}, whose plain mean is better: "
+                "they were not scored on the same seeds.",
+            )
     return Verdict(sentence=sentence(facts, ranking), **facts)
 
 
@@ -201,12 +93,13 @@ def _compared(ranking: Ranking, fit: BlockFit, started: int, power: float) -> di
     best = int(np.nanargmax(fit.effects))
     order = sorted((i for i in range(len(rows)) if i != best), key=lambda i: -fit.effects[i])
     tied = not_distinguishable(comparisons, best)
-    if len(rows) < 2 or fit.noise.df < 1:
+    if len(rows) < 2 or not fit.noise.known:
         claim = Claim.TOO_LITTLE
     else:
         claim = Claim.ONE_BEST if len(tied) == 1 else Claim.TIED
-    gap = float(comparisons.estimate[best, order[0]]) if order else None
-    seeds = seeds_needed(gap or 0.0, fit.noise.sd, configs=max(started, 2), alpha=ranking.alpha, power=power)
+    gap = _gap(fit, best, order[0]) if order else None
+    sd = fit.noise.sd if fit.noise.known else math.nan
+    seeds = seeds_needed(gap or 0.0, sd, configs=max(started, 2), alpha=ranking.alpha, power=power)
     now = int(np.isfinite(matrix).sum(axis=1).min())
     return {
         "claim": claim,
@@ -219,6 +112,16 @@ def _compared(ranking: Ranking, fit: BlockFit, started: int, power: float) -> di
         "seeds": seeds,
         "more_seeds": max(seeds - now, 1) if seeds is not None and claim is Claim.TIED else None,
     }
+
+
+def _gap(fit: BlockFit, best: int, other: int) -> float:
+    """Difference of two configs; exactly 0 when it is a rounding error."""
+    first, second = float(fit.effects[best]), float(fit.effects[other])
+    return first - second if _differ(first, second) else 0.0
+
+
+def _differ(first: float | None, second: float | None) -> bool:
+    return first is None or second is None or not math.isclose(first, second, rel_tol=1e-12, abs_tol=1e-15)
 
 
 def _comparison(
@@ -240,15 +143,20 @@ def _expected(ranking: Ranking, best: int) -> ExpectedScore:
     matrix = ranking.sign * ranking.matrix()
     means, counts = config_means(matrix)
     noise = pooled_noise(matrix, alpha=ranking.alpha)
-    shrunken = shrink(means, noise.sd**2 / counts, noise.df, alpha=ranking.alpha)
-    single = np.nanmax(ranking.matrix()) * ranking.sign
+    df = noise.df if noise.known else 0
+    shrunken = shrink(means, noise.sd**2 / counts, df, alpha=ranking.alpha)
+    finished = [
+        (ranking.sign * run.score, row) for row in ranking.rows for run in row.runs if run.score is not None
+    ]
+    single, owner = max(finished, key=lambda item: item[0])
     return ExpectedScore(
         mean=float(means[best]),
         expected=float(shrunken.means[best]),
         low=_number(shrunken.low[best]),
         high=_number(shrunken.high[best]),
         shrunk=shrunken.shrunk,
-        best_single_run=float(single),
+        best_single_run=float(ranking.sign * single),
+        best_single_config=owner.config_id,
     )
 
 
@@ -257,14 +165,18 @@ def _method(fit: BlockFit) -> str:
     return f"least squares on the scored runs: {design}; t and studentized-range intervals, one variance"
 
 
-def _counts(ranking: Ranking) -> dict[str, int]:
+def _counts(ranking: Ranking) -> dict[str, Any]:
     rows = ranking.rows
+    ended = sum(run.status is not None for row in rows for run in row.runs)
+    used = sum(row.n for row in ranking.scored)
     return {
         "n_configs": len(rows),
-        "n_runs": sum(len(row.runs) for row in rows),
+        "n_runs": ended + ranking.n_missing,
+        "n_uncompared": sum(row.n for row in rows) - used,
         "n_failed": sum(row.n_failed for row in rows),
         "n_stopped": sum(row.n_stopped for row in rows),
-        "n_missing": sum(row.n_missing for row in rows),
+        "n_missing": ranking.n_missing,
+        "plan_final": ranking.plan.final,
     }
 
 
@@ -273,19 +185,24 @@ def _notes(ranking: Ranking) -> tuple[str, ...]:
     notes = []
     matrix = ranking.matrix()
     noise = pooled_noise(matrix) if len(matrix) else None
-    if noise and noise.df and noise.sd == 0:
+    if noise and noise.df and not noise.known:
         notes.append("Every repeat gave exactly the same score: check that the seeds reach the training.")
     if any(row.state is ConfigState.STOPPED for row in ranking.rows):
         notes.append(
-            "Configs that the policy stopped early have no final score and are not compared; "
-            "the intervals are widened as if they were."
+            "Configs that the policy stopped early on any seed have no final score and are not compared, not even "
+            "by the runs that finished; the intervals are widened as if they were."
         )
     if any(row.n_failed and row.n for row in ranking.scored):
         notes.append(
             "Failed runs are left out of the means. If a config fails on hard seeds, its mean flatters it."
         )
-    if any(row.n_missing for row in ranking.rows):
+    if ranking.n_missing and ranking.plan.final:
         notes.append("Some planned runs are missing: the sweep was interrupted or is still running.")
+    elif ranking.n_missing:
+        notes.append(
+            f"Up to {ranking.n_missing} runs are missing: the sweep was interrupted or is still running, "
+            "or its space holds fewer configs than it was asked for."
+        )
     return tuple(notes)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from recorded_sweeps import SWEEP, epoch_record, run_record
 
 from results import ConfigRecord, ConfigState, ResultsStore, RunStatus, judge, rank_store
+from results.plan import Plan
 from results.ranking import Ranking, rank
 
 MakeRun = Callable[..., Path]
@@ -109,8 +112,8 @@ def test_missing_and_running_runs_are_counted(make_run_dir: MakeRun) -> None:
         store.add_config(ConfigRecord("c9", {"lr": 1.0}, "random"))
         store.add_epoch(epoch_record(trial_key="c1-r1", config_id="c1", replicate=1, val_iou=0.99))
     ranking = ranking_of(run_dir)
-    assert [row.config_id for row in ranking.rows] == ["c0", "c1", "c9"]
-    running = ranking.rows[1]
+    assert [row.config_id for row in ranking.rows] == ["c1", "c0", "c9"]
+    running = ranking.rows[0]
     assert (running.state, running.n, running.n_missing, running.epochs) == (ConfigState.INCOMPLETE, 1, 2, 7)
     assert running.mean == pytest.approx(0.5)  # the running one has no score yet
     assert ranking.rows[2].n_missing == 3
@@ -139,6 +142,78 @@ def test_unknown_metric_and_mode_are_errors(make_run_dir: MakeRun) -> None:
     store = ResultsStore.read(make_run_dir([[0.4]]))
     tables = store.epochs(), store.runs(), store.configs()
     with pytest.raises(ValueError, match="'val_iuo' is not a column"):
-        rank(*tables, metric="val_iuo", mode="max", replicates=1)
+        rank(*tables, Plan("val_iuo", "max", 1))
     with pytest.raises(ValueError, match="'maximum'"):
-        rank(*tables, metric="val_iou", mode="maximum", replicates=1)
+        Plan("val_iou", "maximum", 1)
+
+
+def test_a_gap_does_not_put_a_config_below_worse_ones(make_run_dir: MakeRun) -> None:
+    scores = [[0.60, 0.59, np.nan], [0.62, 0.63, 0.50], [0.30, 0.31, 0.20]]
+    ranking = ranking_of(make_run_dir(scores))
+    assert [row.config_id for row in ranking.rows] == ["c0", "c1", "c2"]
+    assert ranking.rows[0].state is ConfigState.INCOMPLETE
+
+
+def test_a_run_that_ends_while_its_rows_are_read_is_never_scored_by_half(
+    make_run_dir: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_dir = make_run_dir([[np.nan]])
+    writer = ResultsStore.open(run_dir)
+    writer.add_epoch(epoch_record(epoch=1, val_iou=0.2))
+    writer.flush()
+    reads = []
+
+    def ends_after_the_first_read(method: Any) -> Any:
+        def read(store: ResultsStore) -> Any:
+            table = method(store)
+            if not reads and store is not writer:
+                writer.add_epoch(epoch_record(epoch=2, val_iou=0.9))
+                writer.add_run(run_record(epochs=2, best_epoch=2, best_value=0.9))
+                writer.flush()
+            reads.append(method)
+            return table
+
+        return read
+
+    for name in ("runs", "epochs"):
+        monkeypatch.setattr(ResultsStore, name, ends_after_the_first_read(getattr(ResultsStore, name)))
+    assert ranking_of(run_dir).rows[0].runs[0].score in (None, 0.9)
+    assert ranking_of(run_dir).rows[0].runs[0].score == 0.9
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("noted", "missing", "final"),
+    [
+        ({}, 0, True),  # nothing is known but the configs themselves
+        ({"configs": 4}, 6, False),
+        ({"configs": 4, "planned_runs": None}, 6, False),
+        ({"configs": 4, "planned_runs": 9}, 3, True),
+        ({"configs": 4, "planned_runs": 6}, 0, True),
+        ({"configs": 4, "planned_runs": 2}, 0, True),  # more are welcome
+    ],
+)
+def test_runs_of_configs_not_proposed_yet_are_missing_too(
+    make_run_dir: MakeRun, noted: dict[str, Any], missing: int, final: bool
+) -> None:
+    ranking = ranking_of(make_run_dir([[0.4, 0.41, 0.42], [0.5, 0.5, 0.5]], sweep=noted))
+    assert (ranking.n_missing, ranking.plan.final) == (missing, final)
+    assert [row.n_missing for row in ranking.rows] == [0, 0]
+
+
+def test_names_say_what_tells_a_config_apart(make_run_dir: MakeRun) -> None:
+    configs = [
+        {"batch_size": 16, "loss": "dice-focal", "lr": 0.0034123, "amp": True, "weight_decay": 0.0},
+        {"batch_size": 32, "loss": "dice-bce", "lr": 0.00012, "amp": True, "weight_decay": None},
+        {"batch_size": 32, "loss": "dice-bce", "lr": 0.00012, "amp": True},
+    ]
+    rows = ranking_of(make_run_dir([[0.5], [0.4], [0.3]], configs=configs)).rows
+    assert [row.name for row in rows] == [
+        "c0 (dice-focal, lr 3.41e-3, batch_size 16)",
+        "c1 (dice-bce, lr 1.2e-4, batch_size 32)",
+        "c2 (dice-bce, lr 1.2e-4, batch_size 32)",
+    ]
+    labelled = replace(rows[0], config_id="2e70b9b5aa", label="run 2")
+    assert (labelled.name, labelled.short) == ("run 2", "run 2")
+    assert replace(rows[0], config_id="2e70b9b5aa").short == "2e70b9b5"
+    assert ranking_of(make_run_dir([[0.5]])).rows[0].name == "c0"  # nothing varies

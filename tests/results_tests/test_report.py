@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import xml.etree.ElementTree as ET
@@ -11,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_sweeps import SWEEP
+from recorded_sweeps import SWEEP, decision_record, epoch_record, run_record
 
-from results import ConfigRecord, ResultsStore, StoreError, rank_store, write_report
+from results import ConfigRecord, ResultsStore, RunStatus, StoreError, rank_store, write_report
+from results.naming import setting
 from results.report import key_figures
-from results.tables import NOTES_COLUMNS, duration, ranking_table, setting
+from results.tables import NOTES_COLUMNS, budget_table, decision_table, duration, ranking_table
 
 MakeRun = Callable[..., Path]
 NASTY = '<script>alert("x")</script> | $x_1$ & `code`'
@@ -128,14 +130,62 @@ def test_ranking_table_has_the_columns_of_the_notes(recorded_run: Path) -> None:
 
 
 def test_key_figures_hold_no_number_that_is_unknown(make_run_dir: MakeRun) -> None:
-    figures = key_figures(write_report(make_run_dir([[0.4], [0.5]])).verdict)
+    paths = write_report(make_run_dir([[0.4], [0.5]]))
+    figures = key_figures(paths.verdict, paths.ranking)
     assert "seed noise (sd)" not in [name for name, _, _ in figures]
     assert not any("nan" in value for _, value, _ in figures)
 
 
+def test_key_figures_count_every_run_once(make_run_dir: MakeRun) -> None:
+    endings = {(1, 1): RunStatus.STOPPED, (0, 2): RunStatus.FAILED}
+    scores = [[0.50, 0.51, 0.49], [0.90, 0.40, np.nan]]
+    paths = write_report(make_run_dir(scores, endings=endings, sweep={"configs": 3}))
+    figures = {name: (value, meaning) for name, value, meaning in key_figures(paths.verdict, paths.ranking)}
+    assert figures["runs compared"] == (
+        "2 of up to 9",
+        "1 finished but not compared, 1 stopped early, 1 failed, up to 4 missing",
+    )
+    value, meaning = figures["best single run"]
+    assert value == "0.9000"
+    assert meaning.startswith("one run of c1 (")
+
+
+def test_time_is_counted_in_the_stage_that_spent_it() -> None:
+    rows = [
+        dataclasses.asdict(epoch_record(epoch=epoch, stage=stage, epoch_seconds=12.0))
+        for epoch, stage in ((1, "screen"), (2, "screen"), (3, "screen"), (4, "allocate"), (5, "allocate"))
+    ]
+    rows.append(dataclasses.asdict(epoch_record(trial_key="c1-r0", epoch_seconds=None)))
+    runs = [dataclasses.asdict(run_record(stage="allocate", epochs=5, wall_seconds=60.0))]
+    runs.append(dataclasses.asdict(run_record(trial_key="c2-r0", status=RunStatus.FAILED, wall_seconds=0.0)))
+    assert budget_table(runs, rows).rows == (
+        ("allocate", "finished", "1", "2", "24.0 s"),
+        ("screen", "failed", "1", "0", "0.0 s"),
+        ("screen", "not ended", "1", "1", "0.0 s"),
+        ("screen", "went on later", "1", "3", "36.0 s"),
+        ("all", "", "3", "6", "1 min 0 s"),
+    )
+
+
+def test_decisions_are_counted_by_what_was_decided() -> None:
+    actions = ("continue", "continue", "stop", "complete")
+    table = decision_table([dataclasses.asdict(decision_record(action=a)) for a in actions], {"c0": "first"})
+    assert [(row[0], row[3]) for row in table.rows] == [("first", "stop"), ("first", "complete")]
+    assert table.note == "Decisions: 1 complete, 2 continue, 1 stop. Those to continue are not listed."
+
+
+def test_a_null_setting_is_shown_apart_from_an_absent_one(make_run_dir: MakeRun) -> None:
+    configs = [{"weights": None, "lr": 1.0}, {"weights": "imagenet", "lr": 2.0}, {"lr": 3.0}]
+    run_dir = make_run_dir([[0.5, 0.51], [0.4, 0.42], [0.3, 0.31]], configs=configs)
+    table = ranking_table(rank_store(ResultsStore.read(run_dir)))
+    column = table.headings.index("weights")
+    assert [row[column] for row in table.rows] == ["none", "imagenet", "–"]
+    write_report(run_dir)  # and drawn
+
+
 def test_settings_and_durations_are_written_as_people_do() -> None:
     written = [setting(value) for value in (1e-4, 5e-5, 10.0, 42.14, 16, True, "x", None)]
-    assert written == ["1e-4", "5e-5", "10", "42.14", "16", "true", "x", "–"]
+    assert written == ["1e-4", "5e-5", "10", "42.14", "16", "true", "x", "none"]
     assert [duration(s) for s in (2.34, 61, 7260)] == ["2.3 s", "1 min 1 s", "2 h 1 min"]
 
 

@@ -90,7 +90,10 @@ def test_block_fit_equals_least_squares_on_the_full_design(seed: int) -> None:
     contrast = np.zeros(10)
     contrast[:2] = 1, -1
     error = np.sqrt((residual**2).sum() / df * contrast @ np.linalg.pinv(design.T @ design) @ contrast)
-    np.testing.assert_allclose(fit.difference(0, 1), (contrast @ solution, error), rtol=1e-6)
+    comparisons = tukey_kramer(fit)
+    assert comparisons.estimate[0, 1] == pytest.approx(contrast @ solution, rel=1e-6)
+    half = critical_value(6, df, 0.05) * error
+    assert comparisons.high[0, 1] == pytest.approx(contrast @ solution + half, rel=1e-6)
 
 
 def test_two_complete_configs_give_the_paired_t_test() -> None:

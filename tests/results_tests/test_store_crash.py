@@ -13,7 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recorded_sweeps import SWEEP, decision_record, epoch_record, patch_record
+from recorded_sweeps import SWEEP, decision_record, epoch_record, patch_record, run_record
 
 from results import ConfigRecord, ResultsStore, StoreError
 from results.schema import TABLES
@@ -142,6 +142,27 @@ def test_no_row_comes_to_disk_before_its_config(run_dir: Path, monkeypatch: pyte
     seen = ResultsStore.read(run_dir)
     assert (seen.configs().num_rows, seen.epochs().num_rows, seen.decisions().num_rows) == (1, 1, 1)
     store.close()
+
+
+def test_the_end_of_a_run_never_comes_to_disk_before_its_epochs(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ResultsStore.create(run_dir, SWEEP)
+
+    def no_space_for_much(self: WriteAheadFile, batch: pa.RecordBatch) -> None:
+        if "epochs" in self.path.name:
+            raise OSError(28, "No space left on device")
+        REAL_WRITE(self, batch)
+
+    store.add_run(run_record())
+    store.add_epoch(epoch_record())
+    with monkeypatch.context() as patch:
+        patch.setattr(WriteAheadFile, "append", no_space_for_much)
+        with pytest.raises(StoreError, match="memory only: 1 epochs, 1 runs"):
+            store.flush()
+    assert ResultsStore.read(run_dir).runs().num_rows == 0
+    store.close()
+    assert ResultsStore.read(run_dir).runs().num_rows == 1
 
 
 def test_a_note_that_the_disk_refuses_leaves_the_sweep_readable(

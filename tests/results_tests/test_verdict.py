@@ -38,7 +38,9 @@ def test_one_best_only_when_every_interval_excludes_zero(verdict_of: JudgeScores
     assert (verdict.claim, verdict.best, verdict.indistinguishable) == (Claim.ONE_BEST, "c1", ("c1",))
     assert [c.claim for c in verdict.comparisons] == ["better", "better"]
     assert all(c.low is not None and c.low > 0 and c.n_pairs == 3 for c in verdict.comparisons)
-    assert verdict.sentence.startswith("c1 is better than each of the other 2 configs; over the next one, c0")
+    assert verdict.sentence.startswith(
+        "c1 (resnet34, dice-focal, batch_size 32) is better than each of the other 2 configs; over the next one, c0 ("
+    )
     assert verdict.more_seeds is None
 
 
@@ -100,7 +102,8 @@ def test_an_empty_run_directory_is_no_result(tmp_path: Path) -> None:
 
 def test_failures_and_stops_are_said(recorded_run: Path) -> None:
     verdict = judge(rank_store(ResultsStore.read(recorded_run)))
-    assert (verdict.n_failed, verdict.n_stopped, verdict.n_runs, len(verdict.runs_used)) == (4, 2, 18, 11)
+    assert (verdict.n_failed, verdict.n_stopped, verdict.n_uncompared, verdict.n_missing) == (4, 2, 1, 0)
+    assert (verdict.n_runs, len(verdict.runs_used)) == (18, 11)
     assert "Runs without a score: 4 failed, 2 stopped early." in verdict.sentence
     assert verdict.family == 6
     assert len(verdict.comparisons) == 3
@@ -115,8 +118,93 @@ def test_winner_is_expected_to_score_less_than_it_did(verdict_of: JudgeScores) -
     assert expected.expected < expected.mean < expected.best_single_run
 
 
+@pytest.mark.parametrize(
+    "scores",
+    [
+        [[0.61, 0.61, np.nan], [0.62, 0.62, 0.50]],
+        [[0.40, 0.40], [0.50, 0.50]],
+        [[0.1, 0.3], [0.2, 0.4]],  # parallel but for the last bit: 0.2 - 0.1 is not 0.4 - 0.3
+        [[0.40, 0.40, 0.40], [0.50, 0.50, 0.50], [0.30, 0.30, 0.30], [0.2, 0.2, 0.2]],
+    ],
+)
+def test_without_any_noise_in_the_repeats_nothing_is_claimed(
+    verdict_of: JudgeScores, scores: list[list[float]]
+) -> None:
+    verdict = verdict_of(scores)
+    assert verdict.claim is Claim.TOO_LITTLE
+    assert "better" not in verdict.sentence
+    assert "nothing was measured about the seed noise" in verdict.sentence
+    assert {(c.claim, c.low, c.high) for c in verdict.comparisons} == {("undecided", None, None)}
+    assert (verdict.seeds, verdict.pair_correlation) == (None, None)
+
+
 def test_identical_repeats_raise_a_doubt_about_the_seeds(verdict_of: JudgeScores) -> None:
-    assert any("seeds reach" in note for note in verdict_of([[0.4, 0.4], [0.5, 0.5]]).notes)
+    verdict = verdict_of([[0.4, 0.4], [0.5, 0.5]])
+    assert any("seeds reach" in note for note in verdict.notes)
+    assert verdict.sentence.startswith("Every repeat gave exactly the same score")
+    assert verdict.expected is not None
+    assert verdict.expected.low is None
+
+
+def test_the_best_mean_is_said_only_of_the_best_mean(verdict_of: JudgeScores) -> None:
+    verdict = verdict_of([[0.60, 0.59, np.nan], [0.62, 0.63, 0.50], [0.30, 0.31, 0.20]])
+    assert verdict.best == "c1"  # on equal seeds; its plain mean is 0.583, that of c0 0.595
+    assert "has the best mean" not in verdict.sentence
+    assert (
+        "c1 (resnet34, dice-focal, batch_size 32) is ahead on equal seeds, but c1 and c0 ("
+        in verdict.sentence
+    )
+    assert any("whose plain mean is better" in note for note in verdict.notes)
+    same = verdict_of([[0.60, 0.59, 0.5], [0.62, 0.63, 0.50], [0.30, 0.31, 0.20]])
+    assert "c1 (resnet34, dice-focal, batch_size 32) has the best mean, but c1 and c0" in same.sentence
+
+
+def test_equal_means_are_said_only_of_the_equal_ones(verdict_of: JudgeScores) -> None:
+    sentence = verdict_of([[0.40, 0.50], [0.50, 0.40], [0.40, 0.46]]).sentence
+    assert "the first two have equal means" in sentence
+    assert "their means" not in sentence
+    assert "the best mean" not in sentence
+
+
+def test_an_interrupted_sweep_is_not_blamed_on_its_design(verdict_of: JudgeScores) -> None:
+    verdict = verdict_of([[0.4, np.nan, np.nan], [0.6, np.nan, np.nan]])
+    assert verdict.claim is Claim.TOO_LITTLE
+    assert "the other runs are missing" in verdict.sentence
+    assert "--resume" in verdict.sentence
+    assert "at least 2 seeds" not in verdict.sentence
+
+
+def test_failures_are_named_as_the_cause_when_they_are(verdict_of: JudgeScores) -> None:
+    endings = {(0, 0): RunStatus.FAILED, (1, 1): RunStatus.DIVERGED}
+    verdict = verdict_of([[0.4, 0.4], [0.6, 0.6]], endings=endings)
+    assert verdict.claim is Claim.TOO_LITTLE
+    assert "the other runs have failed" in verdict.sentence
+    assert "--resume" not in verdict.sentence
+    assert "at least 2 seeds" not in verdict.sentence
+
+
+def test_the_best_single_run_is_that_of_the_whole_sweep_and_the_counts_add_up(
+    verdict_of: JudgeScores,
+) -> None:
+    endings = {(1, 1): RunStatus.STOPPED, (1, 2): RunStatus.STOPPED, (2, 2): RunStatus.FAILED}
+    scores = [[0.50, 0.51, 0.49], [0.90, 0.40, 0.41], [0.45, 0.46, 0.4], [0.4, np.nan, np.nan]]
+    verdict = verdict_of(scores, endings=endings, sweep={"configs": 5, "planned_runs": 15})
+    assert verdict.expected is not None
+    assert (verdict.expected.best_single_run, verdict.expected.best_single_config) == (0.90, "c1")
+    assert verdict.best == "c0"
+    parts = (verdict.n_uncompared, verdict.n_failed, verdict.n_stopped, verdict.n_missing)
+    assert parts == (1, 1, 2, 5)
+    assert verdict.n_runs == 15 == len(verdict.runs_used) + sum(parts)
+
+
+def test_an_upper_bound_of_the_missing_runs_is_called_one(verdict_of: JudgeScores) -> None:
+    verdict = verdict_of([[0.40, 0.41], [0.50, 0.52]], sweep={"configs": 5, "planned_runs": None})
+    assert (verdict.n_missing, verdict.n_runs, verdict.plan_final) == (6, 10, False)
+    assert "up to 6 missing" in verdict.sentence
+    assert any("Up to 6 runs are missing" in note for note in verdict.notes)
+    over = verdict_of([[0.40, 0.41], [0.50, 0.52]], sweep={"configs": 5, "planned_runs": 4})
+    assert (over.n_missing, over.n_runs, over.plan_final) == (0, 4, True)
+    assert "missing" not in over.sentence
 
 
 def test_the_best_is_judged_on_equal_seeds_and_a_different_plain_mean_is_said(
@@ -157,6 +245,15 @@ def test_effect_of_a_number_is_read_on_the_scale_it_was_spread(make_run_dir: Mak
     (effect,) = parameter_effects(rank_store(ResultsStore.read(run_dir)))
     assert (effect.kind, effect.scale, effect.finding) == ("number", "log", "effect shown")
     assert effect.effect == pytest.approx(0.15)
+
+
+def test_a_null_is_a_value_and_not_the_lack_of_one(make_run_dir: MakeRun) -> None:
+    configs = [{"weights": w, **rest} for w, rest in ((None, {"cap": 2.0}), ("imagenet", {}), (None, {}))]
+    scores = [[0.40, 0.41], [0.50, 0.52], [0.42, 0.40]]
+    effects = parameter_effects(rank_store(ResultsStore.read(make_run_dir(scores, configs=configs))))
+    assert [effect.parameter for effect in effects] == ["weights"]  # only one config has a cap
+    assert effects[0].n_configs == 3
+    assert {level.value for level in effects[0].levels} == {None, "imagenet"}
 
 
 def test_noise_alone_shows_no_effect_and_few_configs_say_so(make_run_dir: MakeRun) -> None:

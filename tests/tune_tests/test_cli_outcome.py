@@ -51,7 +51,7 @@ def test_report_writes_three_files_and_prints_ranking_and_verdict(
     assert lines[0].split()[:4] == ["#", "Run", "Backbone", "Loss"]
     assert "state" in lines[0]  # a pipe gets every column
     assert lines[1].split()[1] == "c1"
-    assert "c1 is better than c0" in lines[-1]
+    assert "c1 (dice-focal, batch_size 32) is better than c0 (dice-bce, batch_size 16)" in lines[-1]
     assert "report.html" in result.stderr
 
 

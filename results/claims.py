@@ -1,0 +1,128 @@
+"""What a sweep has shown, as values: the claim, the comparisons behind it, and what is expected of the best.
+
+Values only; how they come about is in `verdict.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Claim(StrEnum):
+    """What the sweep has shown."""
+
+    ONE_BEST = "one best"
+    TIED = "cannot be told apart"
+    TOO_LITTLE = "undecided: too little data"
+    NO_RESULT = "no result"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The best config against another one; a positive estimate means that the best one is better.
+
+    `low` and `high` are the simultaneous interval, None when the seed noise is unknown. `n_pairs` counts the
+    replicates on which both have a score. `claim` is ``better`` or ``undecided``.
+    """
+
+    config_id: str
+    name: str
+    estimate: float
+    low: float | None
+    high: float | None
+    n_pairs: int
+    claim: str
+
+
+@dataclass(frozen=True)
+class SpreadEstimate:
+    """A standard deviation in the unit of the metric, its df and its interval; None = unknown."""
+
+    sd: float | None
+    df: int
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class ExpectedScore:
+    """What the best config will score with new seeds, in the metric's own direction.
+
+    `mean` is the plain mean of its runs, which flatters a winner; `expected` with `low` and `high` is drawn
+    towards the other configs (`shrunk` says whether that was possible); `best_single_run` is the best finished
+    run of the whole sweep, the number one would quote without repeats, and `best_single_config` whose it is:
+    its config need not be the best one, nor be among those that are compared.
+    """
+
+    mean: float
+    expected: float
+    low: float | None
+    high: float | None
+    shrunk: bool
+    best_single_run: float
+    best_single_config: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a sweep.
+
+    Attributes:
+        claim, sentence: what is shown, for machines and for people.
+        metric, mode: what was compared; ``mode`` says which direction is better.
+        best, best_name: config with the best mean; None without a result.
+        indistinguishable: ids of the best config and of those not shown to be worse.
+        comparisons: the best against each other config, in the order of the ranking.
+        seed_noise: between seeds of one config, pooled.
+        residual_noise: what remains of it when configs are compared on the same seeds.
+        pair_correlation: share of the seed variance that pairing removed; None = cannot be estimated.
+        expected: what the best config will score; None without a result.
+        gap, seeds, more_seeds: observed difference of the first two; seeds per config with which a true
+            difference of that size is shown with `power`; how many more than now. None = not applicable, or
+            more than is reasonable.
+        method, correction, alpha, power, family: how the intervals were made.
+        runs_used: trial keys of the scored runs of the configs that are compared.
+        n_configs: configs that are known.
+        n_runs: runs planned, or more if more were run; the sum of `runs_used` and of the next four.
+        n_uncompared: finished runs of configs that were stopped on other seeds.
+        n_failed, n_stopped, n_missing: runs without a score; missing are those that have not ended.
+        plan_final: False when `n_runs` and `n_missing` are upper bounds: the search is not over.
+        notes: what a careful reader should know.
+    """
+
+    claim: Claim
+    sentence: str
+    metric: str
+    mode: str
+    best: str | None
+    best_name: str | None
+    indistinguishable: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    seed_noise: SpreadEstimate
+    residual_noise: SpreadEstimate
+    pair_correlation: float | None
+    expected: ExpectedScore | None
+    gap: float | None
+    seeds: int | None
+    more_seeds: int | None
+    method: str
+    correction: str
+    alpha: float
+    power: float
+    family: int
+    runs_used: tuple[str, ...]
+    n_configs: int
+    n_runs: int
+    n_uncompared: int
+    n_failed: int
+    n_stopped: int
+    n_missing: int
+    plan_final: bool
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: tuples become lists, enums become text, NaN never occurs."""
+        return dict(json.loads(json.dumps(asdict(self), allow_nan=False)))

@@ -1,0 +1,54 @@
+"""What a sweep set out to do, as far as the ranking must know it: the metric, and how many runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The metric and the number of runs.
+
+    Attributes:
+        metric: a column of `epochs`.
+        mode: ``max`` or ``min``: which direction of the metric is better.
+        replicates: runs planned for every config; 0 = not planned. More are welcome.
+        runs: runs planned for the whole sweep; None = only the configs that are known.
+        final: False when `runs` is only an upper bound, because the search may still end with fewer configs.
+    """
+
+    metric: str
+    mode: str
+    replicates: int
+    runs: int | None = None
+    final: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown mode with a ValueError."""
+        if self.mode not in ("max", "min"):
+            raise ValueError(f"mode must be 'max' or 'min', not {self.mode!r}")
+
+    @classmethod
+    def of(cls, sweep: Mapping[str, Any]) -> Plan:
+        """The plan in `sweep.json`.
+
+        ``planned_runs`` is the number of runs once the search is over. Before that, or in a sweep that never
+        said it, ``configs`` times ``replicates`` bounds it from above.
+        """
+        replicates = _count(sweep.get("replicates")) or 0
+        runs, asked = _count(sweep.get("planned_runs")), _count(sweep.get("configs"))
+        final = runs is not None or not asked
+        if runs is None and asked:
+            runs = asked * replicates or None
+        return cls(str(sweep["metric"]), str(sweep["mode"]), replicates, runs, final)
+
+    @property
+    def sign(self) -> int:
+        """+1 when higher is better, -1 when lower is."""
+        return 1 if self.mode == "max" else -1
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

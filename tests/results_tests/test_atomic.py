@@ -1,0 +1,40 @@
+"""A file is replaced as a whole, also on Windows while somebody reads the old one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from results import atomic
+from results.atomic import replace_text
+
+
+@pytest.mark.parametrize(
+    ("platform", "refusals", "works"), [("win32", 2, True), ("win32", 9, False), ("linux", 1, False)]
+)
+def test_only_windows_is_asked_again_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, refusals: int, works: bool
+) -> None:
+    replace, calls = os.replace, []
+
+    def busy(source: Path, target: Path) -> None:
+        calls.append(target)
+        if len(calls) <= refusals:
+            raise PermissionError("the file is in use by another process")
+        replace(source, target)
+
+    target = tmp_path / "file.json"
+    target.write_text("old", encoding="utf-8")
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(atomic, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(os, "replace", busy)
+    if works:
+        replace_text(target, "new")
+    else:
+        with pytest.raises(PermissionError):
+            replace_text(target, "new")
+    assert target.read_text(encoding="utf-8") == ("new" if works else "old")
+    assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
