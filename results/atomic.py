@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+#: Seconds between attempts on Windows, where a reader of the old file keeps it from being replaced.
+PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -25,12 +30,24 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        _move(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
     sync_folder(path.parent)
+
+
+def _move(source: Path, target: Path) -> None:
+    """`os.replace`; on Windows tried again for about a second while it is not permitted."""
+    for pause in PAUSES if sys.platform == "win32" else ():
+        try:
+            os.replace(source, target)
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return
+    os.replace(source, target)
 
 
 def replace_text(path: Path, text: str) -> None:
