@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from landslide.errors import DatasetError
+from landslide.errors import DatasetError, first_line
 from landslide.layout import DatasetFiles, find_dataset
 
 LANDSLIDE4SENSE = "ibm-nasa-geospatial/Landslide4sense"
@@ -44,8 +44,8 @@ def download(out: Path, *, repo_id: str = LANDSLIDE4SENSE, timeout: float = 10.0
         )
     except (OSError, RuntimeError, ValueError) as error:
         raise DatasetError(
-            f"{repo_id}: the download to {out} failed ({_first_line(error)}); run the same command again "
-            f"to continue, or {_by_hand(repo_id, out)}"
+            f"{repo_id}: the download to {out} failed ({type(error).__name__}: {first_line(error)}); run "
+            f"the same command again to continue, or {_by_hand(repo_id, out)}"
         ) from error
     return find_dataset(out)
 
@@ -59,8 +59,8 @@ def _probe(hub: Any, repo_id: str, out: Path, timeout: float) -> None:
         Exception
     ) as error:  # the HTTP library behind the Hub's, and so its exceptions, changed between versions
         raise DatasetError(
-            f"{repo_id}: {hub.constants.ENDPOINT} cannot be reached ({_first_line(error)}); check the "
-            f"network, proxy and HF_HUB_OFFLINE, or {_by_hand(repo_id, out)}"
+            f"{repo_id}: {hub.constants.ENDPOINT} cannot be reached ({type(error).__name__}: "
+            f"{first_line(error)}); check the network, proxy and HF_HUB_OFFLINE, or {_by_hand(repo_id, out)}"
         ) from error
     if answer.status_code >= 400:
         raise DatasetError(
@@ -74,9 +74,3 @@ def _by_hand(repo_id: str, out: Path) -> str:
         f"download https://huggingface.co/datasets/{repo_id} on another machine, copy its folders images and "
         f"annotations to {out}, and look at them with `landslide-tune data check {out}`"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    """The kind of an error and the first line of its text."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__

@@ -54,6 +54,11 @@ class ModelError(LandslideError):
     default_heading = "the model cannot be used"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, for a sentence of our own."""
+    return (str(error).strip().splitlines() or ["no further message"])[0]
+
+
 class Diverged(RuntimeError):
     """The loss or the weights of a training run stopped being finite numbers."""
 

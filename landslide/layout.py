@@ -15,6 +15,7 @@ it. No file is opened as HDF5 here.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -185,7 +186,7 @@ def _merge(found: Sequence[_Layout]) -> _Layout:
                 "give the folder of the one that is meant"
             )
         merged.splits.update(other.splits)
-        merged.root = merged.root.parent if merged.root.parent == other.root.parent else merged.root
+        merged.root = Path(os.path.commonpath([merged.root, other.root]))
     return merged
 
 

@@ -16,10 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from landslide.errors import DatasetError
-from landslide.pairing import PatchFiles
+from landslide.pairing import PatchFiles, listing
 
 IMAGE_KEYS = ("img", "image", "data")
 MASK_KEYS = ("mask", "label", "test")
+
+#: A damaged header can claim any size. Arrays above this many bytes have to be plausible for their file:
+#: deflate, the usual filter, packs at most 1032 bytes into one.
+_LARGE_BYTES = 2**30
+_MOST_PACKED = 2000
 
 Image = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint8]
@@ -38,15 +43,17 @@ class Patch:
     mask: Mask
 
 
-def read_image(path: Path) -> Image:
-    """Read the image of one patch.
+def read_image(path: Path, *, bands: int | None = None) -> Image:
+    """Read the image of one patch, or an image of any size whose number of bands is known.
 
-    The dataset is the key `img`, `image` or `data`, otherwise the only one in the file. Patches are square,
-    so the axis of the bands is the one whose size differs from the other two, first (bands, height, width) or
-    last (height, width, bands); three equal axes are refused because nothing tells them apart.
+    The dataset is the key `img`, `image` or `data`, otherwise the only one in the file. The bands are the
+    first axis (bands, height, width) or the last (height, width, bands). Patches are square, so it is the one
+    whose size differs from the other two; three equal axes are refused because nothing tells them apart.
 
     Args:
         path: an HDF5 file.
+        bands: the number of bands to expect. Where one of the two axes has this size it is the one, and the
+            image need not be square; otherwise the rule for patches holds and the caller sees another number.
 
     Returns:
         Band values in the file's units, shape (bands, height, width), float32, C-contiguous, finite.
@@ -61,14 +68,15 @@ def read_image(path: Path) -> Image:
             f"{path}: the image has shape {values.shape}; allowed is (height, width, bands) or (bands, "
             "height, width)"
         )
+    first = _bands_are_first(Path(path), values.shape, bands)
     with np.errstate(over="ignore"):  # an overflow becomes infinite and is reported below
-        image = np.ascontiguousarray(_bands_first(Path(path), values), dtype=np.float32)
+        image = np.ascontiguousarray(values if first else np.moveaxis(values, -1, 0), dtype=np.float32)
     finite = np.isfinite(image)
     if not finite.all():
-        bands = np.flatnonzero(~finite.all(axis=(1, 2))) + 1
+        where = np.flatnonzero(~finite.all(axis=(1, 2))) + 1
         raise DatasetError(
             f"{path}: {int((~finite).sum())} of {image.size} values are NaN or infinite (bands "
-            f"{', '.join(str(band) for band in bands)}, counting from 1); allowed are finite numbers: "
+            f"{', '.join(str(band) for band in where)}, counting from 1); allowed are finite numbers: "
             "repair the image, or remove it together with its mask"
         )
     return image
@@ -132,26 +140,39 @@ def read_patch(files: PatchFiles) -> Patch:
     return Patch(image, mask)
 
 
+def holds_prediction(path: Path) -> bool:
+    """Whether a file is a prediction written by this package (and may be written again)."""
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return set(file) == {"probability", "mask"} and "model_version" in file.attrs
+    except Exception:  # as in `_read`
+        return False
+
+
 def _size(shape: Sequence[int]) -> str:
     return " x ".join(str(length) for length in shape)
 
 
-def _bands_first(path: Path, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Move the axis of the bands to the front, by the rule of `read_image`."""
-    first, middle, last = values.shape
+def _bands_are_first(path: Path, shape: tuple[int, ...], bands: int | None) -> bool:
+    """Whether the bands are the first axis (or else the last), by the rule of `read_image`."""
+    first, middle, last = shape
+    if bands is not None and (first == bands) != (last == bands):
+        return first == bands
     if middle == last != first:
-        return values
+        return True
     if first == middle != last:
-        return np.moveaxis(values, -1, 0)
+        return False
     reason = (
         "all axes are equal, so the bands cannot be told from the pixels"
-        if first == last
+        if first == middle == last
         else "it is not square"
     )
-    raise DatasetError(
-        f"{path}: the image has shape {values.shape}: {reason}; allowed are square patches, (size, size, "
-        "bands) or (bands, size, size) with a number of bands other than the size"
-    )
+    allowed = "square patches, (size, size, bands) or (bands, size, size) with a number of bands other than the size"
+    if bands is not None:
+        axes = "both the first and the last axis" if first == bands else "neither the first nor the last axis"
+        reason = f"{axes} could be its {bands} bands"
+        allowed = f"images of {bands} bands, ({bands}, height, width) or (height, width, {bands})"
+    raise DatasetError(f"{path}: the image has shape {shape}: {reason}; allowed are {allowed}")
 
 
 def _read(path: Path, keys: Sequence[str], kind: str) -> npt.NDArray[Any]:
@@ -161,29 +182,59 @@ def _read(path: Path, keys: Sequence[str], kind: str) -> npt.NDArray[Any]:
     try:
         # Only read, and network file systems often refuse locks.
         with h5py.File(path, "r", locking=False) as file:
-            dataset = file[_key(path, file, keys, kind)]
+            dataset = _dataset(path, file, keys, kind)
             if dataset.dtype.kind not in "fiub":
                 raise DatasetError(
-                    f"{path}: {dataset.name} holds {dataset.dtype} values; allowed are real numbers"
+                    f"{path}: its {kind} holds {dataset.dtype} values; allowed are real numbers"
                 )
+            _check_size(path, dataset, kind)
             return np.asarray(dataset[()])
-    except (OSError, RuntimeError) as error:  # h5py raises either, depending on where the file is broken
+    except DatasetError:
+        raise
+    # OSError, RuntimeError, KeyError, ValueError, TypeError, UnicodeDecodeError, MemoryError, ...: what h5py
+    # raises depends on which byte is wrong.
+    except Exception as error:
         raise DatasetError(
-            f"{path}: cannot be read as HDF5 ({error}); it is damaged, cut off or another format: fetch "
-            "it again"
+            f"{path}: cannot be read as HDF5 ({type(error).__name__}: {_printable(str(error))}); it is damaged, "
+            "cut off or another format: fetch it again"
         ) from error
 
 
-def _key(path: Path, file: Any, keys: Sequence[str], kind: str) -> str:
-    """The key of the array to read."""
-    datasets = [key for key in file if isinstance(file[key], h5py.Dataset)]
+def _dataset(path: Path, file: Any, keys: Sequence[str], kind: str) -> Any:
+    """The array to read: the first of `keys` that is there, otherwise the only one in the file."""
+    datasets: dict[str, Any] = {}
+    unreadable: list[str] = []
+    for key in file:
+        try:
+            member = file[key]
+        except Exception:  # a link to nowhere, or a damaged header: each has its own error
+            unreadable.append(key)
+            continue
+        if isinstance(member, h5py.Dataset):
+            datasets[key] = member
     for key in keys:
         if key in datasets:
-            return key
-    if len(datasets) == 1:
-        return str(datasets[0])
-    present = ", ".join(file) or "none"
+            return datasets[key]
+    if len(datasets) == 1 and not unreadable:
+        return next(iter(datasets.values()))
+    present = [_printable(key) + (" (cannot be opened)" if key in unreadable else "") for key in file]
     raise DatasetError(
-        f"{path}: no {kind} in it; its keys are: {present}; allowed is one of {', '.join(keys)}, or any "
-        "single dataset"
+        f"{path}: no {kind} in it; its keys are: {listing(present) or 'none'}; allowed is one of "
+        f"{', '.join(keys)}, or any single dataset"
     )
+
+
+def _check_size(path: Path, dataset: Any, kind: str) -> None:
+    """Refuse an array that cannot come out of a file of this size, before memory is asked for it."""
+    claimed, stored = int(dataset.nbytes), path.stat().st_size
+    if claimed > max(_LARGE_BYTES, _MOST_PACKED * stored):
+        raise DatasetError(
+            f"{path}: its {kind} claims shape {dataset.shape} and {claimed / 1e9:.1f} GB in a file of {stored} "
+            "bytes; it is damaged: fetch it again"
+        )
+
+
+def _printable(text: str) -> str:
+    """A text from a file as one line that any terminal can show."""
+    shown = (char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+    return "".join(shown)

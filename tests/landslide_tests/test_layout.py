@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from landslide import DatasetError, find_dataset
+from landslide import DatasetError, check_dataset, find_dataset, open_packed
 from landslide.layout import inspect_dataset
 
 WriteSplit = Callable[..., None]
@@ -77,6 +77,20 @@ def test_archives_extracted_each_into_its_own_folder_are_one_dataset(
     files = find_dataset(tmp_path)
     assert set(files.splits) == {"train", "val"}
     assert files.root == tmp_path
+
+
+def test_splits_in_folders_of_different_parents_are_one_dataset_below_their_common_folder(
+    tmp_path: Path, write_split: WriteSplit
+) -> None:
+    for place in ("a/data/TrainData", "b/data/ValidData"):
+        write_split(tmp_path / "w" / place / "img", tmp_path / "w" / place / "mask")
+    files = find_dataset(tmp_path / "w")
+    assert files.root == tmp_path / "w"
+    assert check_dataset(tmp_path / "w").ok
+    assert {name: len(split) for name, split in open_packed(tmp_path / "w").splits.items()} == {
+        "train": 3,
+        "val": 3,
+    }
 
 
 def test_images_meet_the_mask_of_the_same_number_not_of_the_same_position(dataset: Path) -> None:

@@ -130,6 +130,64 @@ def test_a_wrong_key_shows_the_keys_that_exist(tmp_path: Path, write_h5: WriteFi
     assert "allowed is one of mask, label, test" in problem(read_mask, path)
 
 
+def test_a_link_to_nowhere_does_not_hide_the_image(
+    tmp_path: Path, write_h5: WriteFile, values: npt.NDArray[np.float64]
+) -> None:
+    path = write_h5(tmp_path / "a.h5", img=values)
+    with h5py.File(path, "r+") as file:
+        file["aaa"] = h5py.SoftLink("/nowhere")
+        file["zzz"] = h5py.ExternalLink("nowhere.h5", "/img")
+    assert read_image(path).shape == (3, 8, 8)
+
+
+def test_an_image_that_is_a_link_to_nowhere_is_refused(tmp_path: Path, write_h5: WriteFile) -> None:
+    path = write_h5(tmp_path / "a.h5", red=np.zeros((8, 8, 3)))
+    with h5py.File(path, "r+") as file:
+        file["img"] = h5py.SoftLink("/nowhere")
+    assert "its keys are: img (cannot be opened), red" in problem(read_image, path)
+
+
+def test_a_key_that_is_no_text_is_shown_in_a_way_that_every_terminal_can_print(
+    tmp_path: Path, write_h5: WriteFile
+) -> None:
+    path = write_h5(tmp_path / "a.h5", one=np.zeros(3), two=np.zeros(3))
+    path.write_bytes(path.read_bytes().replace(b"two\0", b"t\xffo\0"))
+    assert problem(read_image, path).isprintable()
+
+
+def test_an_array_that_its_file_cannot_hold_is_refused_before_memory_is_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("img", shape=(2**20, 2**20, 14), dtype="f8", chunks=(64, 64, 14))
+    assert "claims shape (1048576, 1048576, 14) and 123145.3 GB" in problem(read_image, path)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 9), (8, 9, 3), (9, 3, 3), (3, 3, 9), (8, 8, 3), (3, 8, 8)])
+def test_an_image_need_not_be_square_where_the_number_of_bands_is_known(
+    tmp_path: Path, write_h5: WriteFile, shape: tuple[int, ...]
+) -> None:
+    bands = 9 if sorted(shape) == [3, 3, 9] else 3
+    stored = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    image = read_image(write_h5(tmp_path / "a.h5", img=stored), bands=bands)
+    np.testing.assert_array_equal(image, stored if shape[0] == bands else np.moveaxis(stored, -1, 0))
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((3, 8, 3), "both the first and the last axis could be its 3 bands"),
+        ((3, 3, 3), "both the first and the last axis could be its 3 bands"),
+        ((8, 9, 4), "neither the first nor the last axis could be its 3 bands"),
+        ((8, 3, 9), "neither the first nor the last axis could be its 3 bands"),
+    ],
+)
+def test_an_image_whose_known_bands_have_no_one_axis_is_refused(
+    tmp_path: Path, write_h5: WriteFile, shape: tuple[int, ...], told: str
+) -> None:
+    path = write_h5(tmp_path / "a.h5", img=np.zeros(shape))
+    assert told in problem(lambda file: read_image(file, bands=3), path)
+
+
 def test_a_file_without_any_dataset_is_refused(tmp_path: Path, write_h5: WriteFile) -> None:
     assert "its keys are: none" in problem(read_image, write_h5(tmp_path / "a.h5"))
 
