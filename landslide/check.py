@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from landslide.layout import SPLITS, DatasetFiles, inspect_dataset
 from landslide.progress import Progress
+from landslide.sides import SIDE_MULTIPLE
 from landslide.survey import Survey
 
 #: Landslide4Sense as published: patches, and patches without any landslide pixel, per split.
@@ -23,7 +24,6 @@ _OFFICIAL_PATCHES = {"train": 3799, "val": 245, "test": 800}
 _OFFICIAL_EMPTY = {"train": 1568, "val": 99, "test": 264}
 _OFFICIAL_TRAIN_POSITIVE = 1_442_790
 _OFFICIAL_SHAPE = (14, 128)
-_ENCODER_STRIDE = 32
 
 
 @dataclass(frozen=True)
@@ -169,10 +169,10 @@ def _notes(reports: Sequence[SplitReport]) -> list[str]:
             f"split {report.split}: band {band} is 0 everywhere in {count} of {report.patches} patches"
             for band, count in report.zero_bands.items()
         ]
-        if report.patch_size is not None and report.patch_size % _ENCODER_STRIDE:
+        if report.patch_size is not None and report.patch_size % SIDE_MULTIPLE:
             notes.append(
                 f"split {report.split}: patches of {report.patch_size} pixels are not a multiple of "
-                f"{_ENCODER_STRIDE}, which most encoders need"
+                f"{SIDE_MULTIPLE}, which most encoders need"
             )
     return notes + _official_notes(reports)
 

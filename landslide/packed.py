@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,19 @@ import filelock
 import numpy as np
 import numpy.typing as npt
 
-from landslide import packing
+from landslide import caches, packing
 from landslide.errors import DatasetError
 from landslide.layout import DatasetFiles, find_dataset
 from landslide.progress import Progress
 
 CACHE_VARIABLE = "LANDSLIDE_TUNE_CACHE"
+QUIET_SECONDS = 3.0  # of waiting for another process, before a word is said about it
+
+#: Fingerprints look into so many patches of a split, and at so many bytes in three places of each file.
+_SAMPLED_PATCHES = 16
+_SAMPLED_BYTES = 4096
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,8 +112,8 @@ def open_packed(
 ) -> PackedDataset:
     """Open the packed cache of a dataset, building it first when this machine has none.
 
-    The cache is found by the names, sizes and modification times of the files. One process builds, others
-    wait. An interrupted build leaves nothing that could be mistaken for a cache.
+    The cache is found by `fingerprint`. One process builds, others wait; after three seconds they say so in
+    the log. An interrupted build leaves nothing that could be mistaken for a cache.
 
     Args:
         root: the dataset's folder, in any layout of `find_dataset`; train and val must have masks.
@@ -122,15 +131,32 @@ def open_packed(
         return load_packed(path)
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(packing.lock_of(path)):
+        with _locked(path):
             if not packing.is_complete(path):
                 packing.build(files, path, progress)
     except OSError as error:
+        if packing.is_complete(path):  # another machine built the same at the same time
+            return load_packed(path)
         raise DatasetError(
             f"{cache_dir}: the packed cache cannot be written ({error}); "
             f"set {CACHE_VARIABLE} to a folder that can be written and has space"
         ) from error
     return load_packed(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of a cache; waits for whoever holds it."""
+    lock = filelock.FileLock(packing.lock_of(path))
+    try:
+        lock.acquire(timeout=QUIET_SECONDS)
+    except filelock.Timeout:
+        _log.warning("another process is packing this dataset; waiting for it (%s)", path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def load_packed(cache_path: Path) -> PackedDataset:
@@ -148,6 +174,7 @@ def load_packed(cache_path: Path) -> PackedDataset:
             f"{path}: no complete packed cache of format {packing.FORMAT_VERSION} there; "
             "build it with `landslide-tune data cache DIR` (or open_packed) on this machine"
         )
+    caches.mark_in_use(path)
     manifest: dict[str, Any] = json.loads((path / packing.MANIFEST).read_text(encoding="utf-8"))
     return PackedDataset(
         path=path,
@@ -171,13 +198,31 @@ def _load_split(path: Path, split: str) -> PackedSplit:
 
 
 def fingerprint(files: DatasetFiles) -> str:
-    """A key of the state of the files: relative names, sizes, modification times; 32 hex digits."""
-    digest = hashlib.sha256(f"packed {packing.FORMAT_VERSION}".encode())
+    """A key of the state of the files, 32 hex digits; the same only for the same folder in the same state.
+
+    It is made of the place of the dataset, the relative names, sizes and modification times of all files, and
+    the content of a sample of them: archives and copies may give all files the same time, and uncompressed
+    patches all have the same size.
+    """
+    digest = hashlib.sha256(f"packed {packing.FORMAT_VERSION}\n{files.root.resolve()}".encode())
     for split, patches in files.splits.items():
-        for patch in patches:
+        step = -(-len(patches) // _SAMPLED_PATCHES)
+        for index, patch in enumerate(patches):
             assert patch.mask is not None
             for path in (patch.image, patch.mask):
                 state = path.stat()
                 name = path.relative_to(files.root).as_posix()
                 digest.update(f"\n{split} {name} {state.st_size} {state.st_mtime_ns}".encode())
+                if index % step == 0:
+                    digest.update(_sample(path, state.st_size))
     return digest.hexdigest()[:32]
+
+
+def _sample(path: Path, size: int) -> bytes:
+    """A few thousand bytes from the start, the middle and the end of a file."""
+    with path.open("rb") as file:
+        parts = []
+        for start in (0, (size - _SAMPLED_BYTES) // 2, size - _SAMPLED_BYTES):
+            file.seek(max(start, 0))
+            parts.append(file.read(_SAMPLED_BYTES))
+    return b"".join(parts)

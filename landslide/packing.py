@@ -1,7 +1,7 @@
 """Builds the packed cache of a dataset: one pass, arrays first, manifest last, then one rename.
 
 The caller holds the lock of the cache. Nothing is left behind when a file is bad; what a killed build left
-behind is removed by the next one. Opening the cache is the affair of `landslide.packed`.
+behind is removed a day later. Opening the cache is the affair of `landslide.packed`.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ import hashlib
 import json
 import os
 import shutil
+import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-import filelock
 import numpy as np
 import numpy.typing as npt
 
 from landslide.errors import DatasetError
 from landslide.layout import DatasetFiles
+from landslide.moving import move
 from landslide.patches import Patch
 from landslide.progress import Progress
 from landslide.survey import Survey
@@ -30,7 +31,10 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 ARRAYS = ("images", "masks", "ids", "has_positive")
 MAPPED = ("images", "masks")  # the large ones; the others are read into memory
-_BUILDING = ".building-"
+BUILDING = ".building-"
+LEFTOVER_SECONDS = (
+    24 * 3600.0
+)  # no build takes a day, so what nobody wrote to for so long is no build any more
 _SPARE_BYTES = 64 * 2**20  # left free on the disk beside the arrays
 
 
@@ -52,8 +56,31 @@ def is_complete(path: Path) -> bool:
         return manifest["format"] == FORMAT_VERSION and all(
             (path / name).stat().st_size == size for name, size in sizes.items()
         )
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def temporary_of(path: Path) -> Path:
+    """A new name beside a cache folder for what is not yet, or no longer, a cache."""
+    return path.with_name(f"{path.name}{BUILDING}{uuid.uuid4().hex[:8]}")
+
+
+def leftovers(cache_dir: Path) -> list[Path]:
+    """What killed builds left in a folder of caches, sorted.
+
+    Another machine may be building in the same folder, and locks do not hold across every network file
+    system. So only what nobody has written to for a day counts.
+    """
+    newest = time.time() - LEFTOVER_SECONDS
+    found = []
+    for folder in sorted(cache_dir.glob(f"*{BUILDING}*")):
+        try:
+            times = [entry.stat().st_mtime for entry in (folder, *folder.iterdir())]
+        except OSError:  # finished or removed by its owner at this moment
+            continue
+        if max(times) < newest:
+            found.append(folder)
+    return found
 
 
 def build(files: DatasetFiles, path: Path, progress: Progress | None) -> None:
@@ -63,9 +90,10 @@ def build(files: DatasetFiles, path: Path, progress: Progress | None) -> None:
         DatasetError: all files that cannot be used, together, or too little space; `path` does not exist
             then.
     """
-    _remove_leftovers(path)
+    for leftover in leftovers(path.parent):
+        shutil.rmtree(leftover, ignore_errors=True)
     survey = Survey(files)
-    temporary = path.with_name(f"{path.name}{_BUILDING}{uuid.uuid4().hex[:8]}")
+    temporary = temporary_of(path)
     try:
         with _Writer(temporary, files) as writer:
             for split, patch_files, patch in survey.read(progress):
@@ -75,26 +103,23 @@ def build(files: DatasetFiles, path: Path, progress: Progress | None) -> None:
         problems = survey.conclude()
         if problems:
             raise DatasetError(problems, f"the dataset in {files.root} cannot be used")
-        _write_manifest(temporary, writer.manifest())
-        os.replace(temporary, path)
+        _write_manifest(temporary, {**writer.manifest(), "root": str(files.root.resolve())})
+        _put(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _remove_leftovers(path: Path) -> None:
-    """Delete what killed builds left: of this cache (its lock is held) and of others without a builder."""
+def _put(temporary: Path, path: Path) -> None:
+    """Move a finished cache to its place, unless a machine that does not see our lock was faster.
+
+    Raises:
+        OSError: it cannot be moved there.
+    """
+    if is_complete(path):
+        return
     if path.exists():
         shutil.rmtree(path)  # incomplete or damaged, otherwise nobody would build
-    for leftover in path.parent.glob(f"*{_BUILDING}*"):
-        owner = leftover.with_name(leftover.name.split(_BUILDING)[0])
-        if owner.name == path.name:
-            shutil.rmtree(leftover, ignore_errors=True)
-            continue
-        try:
-            with filelock.FileLock(lock_of(owner), timeout=0):
-                shutil.rmtree(leftover, ignore_errors=True)
-        except filelock.Timeout:
-            continue  # being built right now
+    move(temporary, path)
 
 
 def _write_manifest(folder: Path, manifest: dict[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,11 +12,12 @@ import h5py
 import numpy as np
 
 from landslide.errors import DatasetError
+from landslide.moving import move
 from landslide.patches import Patch
 from landslide.progress import Progress
+from landslide.sides import SIDE_MULTIPLE
 from landslide.synthetic.scene import BANDS, make_patch
 
-SIZE_STEP = 32  # the encoders halve a patch five times
 HELD_OUT_SHARE = 4  # val and test have one patch for every four of train
 HELD_OUT_MIN = 8
 MAX_DIFFICULTY = 2.0
@@ -85,7 +85,7 @@ def synthesize(
                 progress(done, len(jobs))
         if out.exists():
             out.rmdir()
-        os.replace(temporary, out)
+        move(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -128,8 +128,8 @@ def _argument_problems(
         problems.append(
             f"bands is {bands}; allowed is 1 to {BANDS}, the first so many of B1..B12, slope, elevation"
         )
-    if size < SIZE_STEP or size % SIZE_STEP:
-        problems.append(f"size is {size}; allowed are multiples of {SIZE_STEP} such as 64 or 128")
+    if size < SIDE_MULTIPLE or size % SIDE_MULTIPLE:
+        problems.append(f"size is {size}; allowed are multiples of {SIDE_MULTIPLE} such as 64 or 128")
     if not 0 <= difficulty <= MAX_DIFFICULTY:
         problems.append(f"difficulty is {difficulty}; allowed is 0 to {MAX_DIFFICULTY:g}, 1 is the default")
     if layout not in LAYOUTS:

@@ -7,16 +7,30 @@ import multiprocessing
 import os
 import shutil
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
+import filelock
 import h5py
 import numpy as np
 import pytest
 
-from landslide import DatasetError, PackedDataset, load_packed, open_packed, packing, read_image, read_mask
-from landslide.packed import default_cache_dir
+import landslide.packed as packed_module
+from landslide import (
+    DatasetError,
+    PackedDataset,
+    find_dataset,
+    load_packed,
+    open_packed,
+    packing,
+    read_image,
+    read_mask,
+    synthesize,
+)
+from landslide.packed import default_cache_dir, fingerprint
 from landslide.packing import RunningMoments
 
 WriteSplit = Callable[..., None]
@@ -112,6 +126,38 @@ def test_a_changed_file_is_packed_anew_with_another_data_id(dataset: Path, tmp_p
     assert after.data_id != before.data_id
 
 
+def test_two_datasets_with_the_same_names_sizes_and_times_do_not_share_a_cache(tmp_path: Path) -> None:
+    packed = []
+    for seed in (1, 2):
+        root = tmp_path / f"seed {seed}"
+        synthesize(root, patches=4, seed=seed, size=32, bands=3)
+        for file in root.rglob("*.h5"):
+            os.utime(file, ns=(10**18, 10**18))
+        packed.append(open_packed(root, cache_dir=tmp_path / "cache"))
+    assert packed[0].path != packed[1].path
+    assert packed[0].data_id != packed[1].data_id
+
+
+def test_a_dataset_put_in_the_place_of_another_does_not_get_its_cache(tmp_path: Path) -> None:
+    root, ids = tmp_path / "dataset", []
+    for seed in (1, 2):
+        shutil.rmtree(root, ignore_errors=True)
+        synthesize(root, patches=4, seed=seed, size=32, bands=3)
+        for file in root.rglob("*.h5"):
+            os.utime(file, ns=(10**18, 10**18))
+        ids.append(open_packed(root, cache_dir=tmp_path / "cache").data_id)
+    assert ids[0] != ids[1]
+
+
+def test_the_fingerprint_is_the_same_however_the_dataset_is_named(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    wanted = fingerprint(find_dataset(dataset))
+    assert fingerprint(find_dataset(Path(dataset.name))) == wanted
+    assert fingerprint(find_dataset(dataset / ".." / dataset.name)) == wanted
+
+
 def test_the_data_id_is_of_the_content_not_of_place_layout_or_time(
     tmp_path: Path, write_split: WriteSplit
 ) -> None:
@@ -193,13 +239,80 @@ def test_a_killed_build_is_no_cache_and_is_cleaned_by_the_next(dataset: Path, tm
     path.rename(leftover)
     other = cache / "ffff.building-0123abcd"
     shutil.copytree(leftover, other)
+    for entry in (leftover, other, *leftover.iterdir(), *other.iterdir()):
+        os.utime(entry, (time.time() - 2 * 24 * 3600,) * 2)
     calls: list[int] = []
     assert open_packed(dataset, cache_dir=cache, progress=patches_read(calls)).path == path
     assert len(calls) == 9
     assert [entry.name for entry in cache.iterdir() if entry.is_dir()] == [path.name]
 
 
-@pytest.mark.parametrize("damage", ["no manifest", "cut manifest", "other version", "cut array", "no array"])
+def test_what_another_machine_is_building_is_left_alone(dataset: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    path = open_packed(dataset, cache_dir=cache).path
+    theirs = path.with_name(path.name + ".building-0123abcd")
+    path.rename(theirs)  # as if on a network file system whose locks do not reach us
+    assert open_packed(dataset, cache_dir=cache).path == path
+    assert theirs.is_dir()
+
+
+def test_a_cache_that_another_machine_finished_first_is_used(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = open_packed(dataset, cache_dir=tmp_path / "their cache")
+    path = tmp_path / "cache" / theirs.path.name
+
+    def finished_by_them(done: int, total: int) -> None:
+        if done == total:
+            shutil.copytree(theirs.path, path, ignore=shutil.ignore_patterns("*.lock"))
+
+    packed = open_packed(dataset, cache_dir=tmp_path / "cache", progress=finished_by_them)
+    assert packed.data_id == theirs.data_id
+    assert [entry.name for entry in (tmp_path / "cache").iterdir() if entry.is_dir()] == [path.name]
+    # between our last look and our rename
+    shutil.rmtree(path)
+
+    def too_late(source: Path, target: Path) -> None:
+        shutil.copytree(theirs.path, target)
+        raise OSError("directory not empty")
+
+    monkeypatch.setattr(packing, "move", too_late)
+    assert open_packed(dataset, cache_dir=tmp_path / "cache").data_id == theirs.data_id
+
+
+def test_who_waits_for_another_process_says_so(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "cache" / fingerprint(find_dataset(dataset))
+    path.parent.mkdir()
+    monkeypatch.setattr(packed_module, "QUIET_SECONDS", 0.05)
+    held, done = threading.Event(), threading.Event()
+
+    def build() -> None:
+        with filelock.FileLock(packing.lock_of(path)):
+            held.set()
+            done.wait(10)
+
+    def said(*words: object) -> None:
+        log(*words)
+        done.set()
+
+    log = packed_module._log.warning
+    monkeypatch.setattr(packed_module._log, "warning", said)
+    builder = threading.Thread(target=build)
+    builder.start()
+    assert held.wait(10)
+    assert open_packed(dataset, cache_dir=tmp_path / "cache").path == path
+    builder.join()
+    assert "another process is packing this dataset" in caplog.text
+    caplog.clear()
+    open_packed(dataset, cache_dir=tmp_path / "cache")
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    "damage", ["no manifest", "cut manifest", "other json", "other version", "cut array", "no array"]
+)
 def test_a_damaged_cache_is_refused_and_built_again(dataset: Path, tmp_path: Path, damage: str) -> None:
     path = open_packed(dataset, cache_dir=tmp_path / "cache").path
     manifest, array = path / "manifest.json", path / "val_images.npy"
@@ -207,6 +320,8 @@ def test_a_damaged_cache_is_refused_and_built_again(dataset: Path, tmp_path: Pat
         manifest.unlink()
     elif damage == "cut manifest":
         manifest.write_text(manifest.read_text(encoding="utf-8")[:40], encoding="utf-8")
+    elif damage == "other json":
+        manifest.write_text("[1]", encoding="utf-8")
     elif damage == "other version":
         content = json.loads(manifest.read_text(encoding="utf-8"))
         manifest.write_text(json.dumps(content | {"format": packing.FORMAT_VERSION + 1}), encoding="utf-8")
