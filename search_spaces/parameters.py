@@ -33,6 +33,10 @@ class Condition:
     def __post_init__(self) -> None:
         object.__setattr__(self, "values", distinct_values(self.values, self.parameter))
 
+    def describe(self) -> str:
+        """The condition in words."""
+        return f"{self.parameter} is {' or '.join(show(value) for value in self.values)}"
+
     def holds(self, chosen: Mapping[str, Value]) -> bool:
         """Whether the condition holds given the chosen values; an absent (inactive) parent means no."""
         return self.parameter in chosen and any(same(chosen[self.parameter], value) for value in self.values)
@@ -55,6 +59,10 @@ class Parameter:
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name):
             raise SpaceError(f"{self.name}: is not a name; {NAME_RULE}")
+
+    def describe_when(self) -> str:
+        """The conditions in words; empty without any."""
+        return " and ".join(condition.describe() for condition in self.when)
 
     def active(self, chosen: Mapping[str, Value]) -> bool:
         """Whether the parameter is searched, given the values chosen for its parents."""

@@ -238,15 +238,9 @@ class SearchSpace:
 
 def _parameter_problem(parameter: Parameter, config: Config) -> str | None:
     if not parameter.active(config.values):
-        reason = " and ".join(
-            f"{condition.parameter} is {' or '.join(show(value) for value in condition.values)}"
-            for condition in parameter.when
-        )
-        return (
-            f"{parameter.name}: applies only where {reason}; leave it out"
-            if parameter.name in config
-            else None
-        )
+        if parameter.name not in config:
+            return None
+        return f"{parameter.name}: applies only where {parameter.describe_when()}; leave it out"
     if parameter.name not in config:
         return f"{parameter.name}: is missing; allowed: {parameter.domain.describe()}"
     if not parameter.domain.contains(config[parameter.name]):

@@ -18,6 +18,9 @@ from search_spaces.domains import show
 #: value.
 MOST_COMBINATIONS = 512
 
+MODEL_NAMES = ("architecture", "backbone", "encoder_weights")
+BANDS = 14  # of Landslide4Sense; whether a model can be built does not depend on it
+
 
 def settings_problems(space: SearchSpace) -> list[str]:
     """Say what `landslide.TrainSettings` would reject of a space: unknown names, values out of range.
@@ -25,7 +28,7 @@ def settings_problems(space: SearchSpace) -> list[str]:
     Tried are the constants, both ends of each numeric domain, each choice, and each fixed config; and, if
     those are accepted one by one, up to 512 of their combinations. The ranges of the settings have no
     holes, so that what holds at both ends holds in between. Takes milliseconds and does not load torch;
-    whether an encoder exists is the question of `encoder_problems`.
+    whether the models exist is the question of `model_problems`.
 
     Returns:
         Sentences that name the space and the parameter; none if every config can be trained with.
@@ -45,21 +48,63 @@ def settings_problems(space: SearchSpace) -> list[str]:
     return problems
 
 
-def encoder_problems(space: SearchSpace) -> list[str]:
-    """Say which encoders and pretrained weights of a space do not exist; loads torch, which takes seconds.
+def model_problems(space: SearchSpace) -> list[str]:
+    """Say which encoders, pretrained weights and models of a space do not exist.
 
-    Args:
-        space: one that `settings_problems` has nothing to say about.
+    Only what can occur together is asked for. Each architecture is built once with each of its encoders, from
+    random weights; loads torch, and takes about a second per model. What `settings_problems` rejects is left
+    out.
     """
-    from landslide import model
+    from landslide import ModelError
+    from landslide.model import encoder_problems, rebuild_model
 
-    names = ("backbone", "encoder_weights")
-    pairs: dict[tuple[Value, ...], TrainSettings] = {}
-    for values in (values for _, values in (*_single_values(space), *_combinations(space))):
-        settings = TrainSettings.from_mapping({name: values[name] for name in names if name in values})
-        pairs.setdefault((settings.backbone, settings.encoder_weights), settings)
-    found = [problem for settings in pairs.values() for problem in model.encoder_problems(settings)]
-    return [f"space {space.name!r}: {problem}" for problem in dict.fromkeys(found)]
+    found: dict[str, None] = {}
+    built: set[tuple[str, str]] = set()
+    for settings in _models(space):
+        problems = encoder_problems(settings)
+        pair = settings.architecture, settings.backbone
+        if not problems and pair not in built:
+            built.add(pair)
+            try:
+                rebuild_model(*pair, in_channels=BANDS)
+            except ModelError as error:
+                problems = list(error.problems)
+        found.update(dict.fromkeys(problems))
+    return [f"space {space.name!r}: {problem}" for problem in found]
+
+
+def _models(space: SearchSpace) -> Iterator[TrainSettings]:
+    """Default settings with each combination of architecture, encoder and weights that the space proposes."""
+    seen: set[tuple[str, str, str | None]] = set()
+    for values in _projections(space):
+        chosen = {name: values[name] for name in MODEL_NAMES if name in values}
+        try:
+            settings = TrainSettings.from_mapping(chosen)
+        except SettingsError:
+            continue
+        model = settings.architecture, settings.backbone, settings.encoder_weights
+        if model not in seen:
+            seen.add(model)
+            yield settings
+
+
+def _projections(space: SearchSpace) -> Iterator[Mapping[str, Value]]:
+    """The fixed configs, and the combinations of what decides the model: its names and their parents."""
+    yield from (config.values for config in space.configs)
+    searched = {parameter.name: parameter for parameter in space.parameters}
+    kept: dict[str, Parameter] = {}
+    waiting = [name for name in MODEL_NAMES if name in searched]
+    while waiting:
+        parameter = searched[waiting.pop()]
+        kept[parameter.name] = parameter
+        waiting += [
+            c.parameter for c in parameter.when if c.parameter in searched and c.parameter not in kept
+        ]
+    if kept:
+        projected = SearchSpace(space.name, tuple(kept.values()), space.constants)
+        yield from (config.values for config in projected.grid(points=2))
+    elif space.parameters or not space.configs:
+        yield space.constants
 
 
 def _rejections(values: Mapping[str, Value]) -> tuple[str, ...]:

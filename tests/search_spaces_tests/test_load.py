@@ -55,6 +55,15 @@ def test_unet_searches_what_the_training_notes_varied() -> None:
     assert {"loss", "max_pos_weight", "batch_size", "scheduler"} <= set(domains)
 
 
+def test_notes_are_trained_with_the_augmentation_of_the_training_notes_unless_pinned() -> None:
+    notes = load_space("notes")
+    assert [config["augmentation"] for config in notes.configs] == ["notes-clipped"] * 5
+    assert {config["augmentation"] for config in notes.pin("augmentation", "standard").configs} == {
+        "standard"
+    }
+    assert "--set augmentation=standard" in notes.description
+
+
 def test_notes_are_the_five_configs_of_the_training_notes() -> None:
     notes = load_space("notes")
     table = {

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import h5py
@@ -97,6 +101,60 @@ def test_cache_shows_where_the_packed_dataset_is(written: Path) -> None:
     assert content["patches"] == {"train": 6, "val": 8, "test": 8}
     assert content["bytes"] > 22 * 32 * 32 * 13
     assert content["data_id"] in invoke("cache", written).stdout
+
+
+@pytest.fixture
+def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LANDSLIDE_TUNE_CACHE", str(tmp_path / "packed"))
+    return tmp_path / "packed"
+
+
+def packed_elsewhere(dataset: Path, days: float) -> Path:
+    """The cache of a dataset, packed by another process and last opened so many days ago."""
+    code = "import sys; from tune.cli import main; main(['data', 'cache', sys.argv[1], '--json'])"
+    done = subprocess.run([sys.executable, "-c", code, dataset], capture_output=True, text=True, check=True)
+    path = Path(json.loads(done.stdout)["path"])
+    then = time.time() - days * 24 * 3600
+    os.utime(path / "manifest.json", (then, then))
+    return path
+
+
+def test_cache_lists_and_prunes_what_was_packed(written: Path, cache_dir: Path) -> None:
+    path = packed_elsewhere(written, days=10)
+    listed = invoke("cache", "--list")
+    assert listed.exit_code == 0
+    assert f"packed from {written.resolve()}, last opened 10.0 days ago" in listed.stdout
+    assert f"1 packed datasets, 0.3 MB in {cache_dir}" in listed.stdout
+    (entry,) = json.loads(invoke("cache", "--list", "--json").stdout)
+    assert (entry["path"], entry["in_use"], entry["root"]) == (str(path), False, str(written.resolve()))
+
+    assert "freed 0.0 MB; kept 1" in invoke("cache", "--prune").stdout  # 30 days
+    assert path.exists()
+    pruned = invoke("cache", "--prune", 7)
+    assert pruned.exit_code == 0
+    assert f"removed  {path}" in pruned.stdout
+    assert "freed 0.3 MB; kept 0" in pruned.stdout
+    assert not path.exists()
+
+
+def test_prune_keeps_what_this_process_has_open(written: Path, cache_dir: Path) -> None:
+    path = open_packed(written).path
+    content = json.loads(invoke("cache", "--prune", 0, "--json").stdout)
+    assert (content["removed"], content["freed_bytes"]) == ([], 0)
+    assert [(entry["path"], entry["in_use"]) for entry in content["kept"]] == [(str(path), True)]
+    assert "in use" in invoke("cache", "--list").stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["d", "--list"], ["--list", "--prune"], ["d", "--prune"]])
+def test_cache_does_one_thing_at_a_time(arguments: list[str]) -> None:
+    result = invoke("cache", *arguments)
+    assert result.exit_code == 2
+    assert "one of: a folder to pack, --list, --prune" in result.stderr
+
+
+@pytest.mark.parametrize("days", ["-1", "week", "nan"])
+def test_days_are_a_number_that_is_not_negative(cache_dir: Path, days: str) -> None:
+    assert invoke("cache", "--prune", days).exit_code == 2
 
 
 def test_download_shows_what_came(written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,6 +97,15 @@ def test_validate_knows_the_encoders(tmp_path: Path) -> None:
     assert "resnet43" in bad.stderr
 
 
+@pytest.mark.slow
+def test_validate_reports_unknown_encoders_and_bad_numbers_together(tmp_path: Path) -> None:
+    file = tmp_path / "both.yaml"
+    file.write_text("space: both\nconstants: {backbone: resnet43, lr: -1, los: dice}\n", encoding="utf-8")
+    bad = invoke("validate", str(file))
+    assert bad.exit_code == 2
+    assert all(word in bad.stderr for word in ("resnet43", "'lr' is -1", "'los'"))
+
+
 @pytest.mark.parametrize("command", ["list", "show", "validate"])
 def test_help_has_an_example(command: str) -> None:
     assert f"landslide-tune space {command}" in invoke(command, "--help").stdout.split("Example:")[1]

@@ -18,7 +18,7 @@ from search_spaces import (
     load_space,
     shipped_spaces,
 )
-from tune.space_check import encoder_problems, settings_problems
+from tune.space_check import model_problems, settings_problems
 
 LOSS = Parameter("loss", Choice(("dice-bce", "dice-focal")))
 
@@ -93,9 +93,70 @@ def test_the_check_does_not_load_torch() -> None:
 
 @pytest.mark.slow
 def test_encoders_and_weights_that_do_not_exist_are_named() -> None:
-    assert [problem for name in shipped_spaces() for problem in encoder_problems(load_space(name))] == []
+    assert [problem for name in shipped_spaces() for problem in model_problems(load_space(name))] == []
     backbones = Parameter("backbone", Choice(("resnet34", "resnet43", "tu-mobilenetv3_small_05")))
-    problems = encoder_problems(SearchSpace("s", (backbones,), {"encoder_weights": None}))
+    problems = model_problems(SearchSpace("s", (backbones,), {"encoder_weights": None}))
     assert len(problems) == 2
     assert "resnet43" in problems[0]
     assert "tu-mobilenetv3_small_05" in problems[1]
+
+
+BACKBONE = Parameter("backbone", Choice(("resnext50_32x4d", "resnet18")))
+SWSL = Parameter(
+    "encoder_weights", Choice(("swsl", "imagenet")), (Condition("backbone", ("resnext50_32x4d",)),)
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "space",
+    [
+        SearchSpace(
+            "s", (Parameter("encoder_weights", Choice(("swsl", "imagenet"))),), {"backbone": "resnet18"}
+        ),
+        SearchSpace("s", (BACKBONE, SWSL)),
+        SearchSpace("s", (SWSL, BACKBONE, Parameter("lr", Float(1e-4, 1e-3)))),
+        SearchSpace("s", configs=(Config({"backbone": "resnet18", "encoder_weights": "swsl"}),)),
+        SearchSpace("s", constants={"backbone": "resnet18", "encoder_weights": "ssl"}),
+        SearchSpace("s", (LOSS,)),
+    ],
+)
+def test_weights_are_judged_with_the_backbones_they_occur_with(space: SearchSpace) -> None:
+    """resnet34, the default, has neither swsl nor ssl weights."""
+    assert model_problems(space) == []
+
+
+@pytest.mark.slow
+def test_weights_that_only_some_combination_lacks_are_named() -> None:
+    weights = Parameter("encoder_weights", Choice(("swsl", None)))
+    backbones = Parameter("backbone", Choice(("resnet18", "resnet34")))
+    far = tuple(
+        Parameter(f"extra_{i}", Choice((0, 1))) for i in range(10)
+    )  # more than the combinations tried
+    (problem,) = model_problems(SearchSpace("s", (*far, weights, backbones)))
+    assert "'swsl'" in problem
+    assert "resnet34" in problem
+
+
+@pytest.mark.slow
+def test_an_architecture_that_cannot_use_an_encoder_of_the_space_is_named() -> None:
+    architectures = Parameter("architecture", Choice(("unet", "unetplusplus")))
+    (problem,) = model_problems(SearchSpace("s", (architectures,), {"backbone": "mit_b0"}))
+    assert "'unetplusplus'" in problem
+    assert "'mit_b0'" in problem
+    apart = Parameter("backbone", Choice(("mit_b0", "resnet18")), (Condition("architecture", ("unet",)),))
+    assert model_problems(SearchSpace("s", (architectures, apart))) == []
+
+
+@pytest.mark.slow
+def test_a_model_is_built_once_and_what_the_settings_reject_is_left_to_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from landslide import model
+
+    built: list[tuple[str, str]] = []
+    monkeypatch.setattr(model, "rebuild_model", lambda *names, in_channels: built.append(names))
+    weights = Parameter("encoder_weights", Choice(("imagenet", None)))
+    names = Parameter("architecture", Choice(("unet", "fpn", "u-net")))
+    assert model_problems(SearchSpace("s", (weights, names, LOSS))) == []
+    assert sorted(built) == [("fpn", "resnet34"), ("unet", "resnet34")]

@@ -6,21 +6,24 @@ results.
 
 from __future__ import annotations
 
-import json
+import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from landslide.errors import DatasetError
+from tune.cli.terminal import as_json_option, print_json, progress_bar
 
 if TYPE_CHECKING:
     from landslide import DatasetReport, PackedDataset, SplitReport
+    from landslide.caches import Cache
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 folder = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 out_folder = click.argument("out", metavar="OUT", type=click.Path(path_type=Path))
 LAYOUTS = ("huggingface", "competition", "simple")
+UNUSED_DAYS = 30  # what nobody has opened for so long is removed by a bare --prune
 
 
 @click.group()
@@ -55,7 +58,6 @@ def synth(out: Path, layout: str, **numbers: Any) -> None:
     Example:   landslide-tune data synth ./synthetic --patches 400 --seed 1
     """
     from landslide import synthesize
-    from tune.cli.terminal import progress_bar
 
     with progress_bar("writing patches") as progress:
         synthesize(out, layout=layout, progress=progress, **numbers)
@@ -64,7 +66,7 @@ def synth(out: Path, layout: str, **numbers: Any) -> None:
 
 @data.command()
 @folder
-@as_json
+@as_json_option
 def check(directory: Path, as_json: bool) -> None:
     """Read every file and report what is there and everything that is wrong.
 
@@ -74,12 +76,11 @@ def check(directory: Path, as_json: bool) -> None:
     Example:   landslide-tune data check ./data
     """
     from landslide import check_dataset
-    from tune.cli.terminal import progress_bar
 
     with progress_bar("reading patches") as progress:
         report = check_dataset(directory, progress)
     if as_json:
-        _print_json(report.to_dict())
+        print_json(report.to_dict())
     else:
         _print_report(report)
     if not report.ok:
@@ -88,7 +89,7 @@ def check(directory: Path, as_json: bool) -> None:
 
 @data.command()
 @folder
-@as_json
+@as_json_option
 def stats(directory: Path, as_json: bool) -> None:
     """Print each band's mean and standard deviation over the train split.
 
@@ -100,7 +101,7 @@ def stats(directory: Path, as_json: bool) -> None:
     packed = _open(directory)
     means, stds = packed.statistics.means, packed.statistics.stds
     if as_json:
-        _print_json(
+        print_json(
             {"means": means, "stds": stds, "positive_ratio": packed.positive_ratio, "data_id": packed.data_id}
         )
         return
@@ -111,21 +112,37 @@ def stats(directory: Path, as_json: bool) -> None:
 
 
 @data.command()
-@folder
-@as_json
-def cache(directory: Path, as_json: bool) -> None:
-    """Pack a dataset for fast training; done once per machine, and by training itself when needed.
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--list", "listed", is_flag=True, help="List the packed datasets of this machine.")
+@click.option(
+    "--prune",
+    metavar="[DAYS]",
+    is_flag=False,
+    flag_value=UNUSED_DAYS,
+    type=click.IntRange(min=0),
+    help=f"Remove what was last opened DAYS ago or earlier ({UNUSED_DAYS} without a number), and the remains of "
+    "killed runs. What is in use stays.",
+)
+@as_json_option
+def cache(directory: Path | None, listed: bool, prune: int | None, as_json: bool) -> None:
+    """Pack a dataset for fast training; list or remove what was packed.
+
+    Packing is done once per machine, and by training itself when needed. A dataset whose packed form was
+    removed is packed again when it is next opened.
 
     \b
     Example:   landslide-tune data cache ./data
+               landslide-tune data cache --list
+               landslide-tune data cache --prune 7
     """
-    packed = _open(directory)
-    size = sum(file.stat().st_size for file in packed.path.iterdir())
-    if as_json:
-        patches = {split: len(content) for split, content in packed.splits.items()}
-        _print_json({"path": str(packed.path), "bytes": size, "data_id": packed.data_id, "patches": patches})
-        return
-    click.echo(f"path     {packed.path}\nsize     {size / 1e6:.1f} MB\ndata id  {packed.data_id}")
+    if (directory is not None) + listed + (prune is not None) != 1:
+        raise click.UsageError("give one of: a folder to pack, --list, --prune")
+    if directory is not None:
+        _show_packed(_open(directory), as_json=as_json)
+    elif prune is not None:
+        _prune(prune, as_json=as_json)
+    else:
+        _list(as_json=as_json)
 
 
 @data.command()
@@ -148,9 +165,64 @@ def download(out: Path, repo_id: str) -> None:
     click.echo(f"{files.root}: {counts} patches")
 
 
+def _show_packed(packed: PackedDataset, *, as_json: bool) -> None:
+    size = sum(file.stat().st_size for file in packed.path.iterdir())
+    if as_json:
+        patches = {split: len(content) for split, content in packed.splits.items()}
+        print_json({"path": str(packed.path), "bytes": size, "data_id": packed.data_id, "patches": patches})
+        return
+    click.echo(f"path     {packed.path}\nsize     {size / 1e6:.1f} MB\ndata id  {packed.data_id}")
+
+
+def _list(*, as_json: bool) -> None:
+    from landslide.caches import list_caches
+    from landslide.packed import default_cache_dir
+
+    found = list_caches(default_cache_dir())
+    if as_json:
+        print_json([_as_dict(entry) for entry in found])
+        return
+    for entry in found:
+        click.echo(_cache_line(entry))
+    total = sum(entry.size for entry in found)
+    click.echo(f"{len(found)} packed datasets, {total / 1e6:.1f} MB in {default_cache_dir()}")
+
+
+def _prune(days: int, *, as_json: bool) -> None:
+    from landslide.caches import prune_caches
+    from landslide.packed import default_cache_dir
+
+    done = prune_caches(default_cache_dir(), unused_days=days)
+    if as_json:
+        print_json(
+            {
+                "removed": [_as_dict(entry) for entry in done.removed],
+                "kept": [_as_dict(entry) for entry in done.kept],
+                "freed_bytes": done.freed,
+            }
+        )
+        return
+    for entry in done.removed:
+        click.echo(f"removed  {_cache_line(entry)}")
+    click.echo(f"freed {done.freed / 1e6:.1f} MB; kept {len(done.kept)} packed datasets")
+
+
+def _as_dict(entry: Cache) -> dict[str, Any]:
+    return asdict(entry) | {"path": str(entry.path)}
+
+
+def _cache_line(entry: Cache) -> str:
+    if not entry.complete:
+        what = "incomplete"
+    else:
+        what = f"data id {entry.data_id}, packed from {entry.root or 'an unknown folder'}"
+    days = max(0.0, time.time() - entry.last_used) / (24 * 3600)
+    state = "in use" if entry.in_use else f"last opened {days:.1f} days ago"
+    return f"{entry.path}  {entry.size / 1e6:.1f} MB  {what}, {state}"
+
+
 def _open(directory: Path) -> PackedDataset:
     from landslide import open_packed
-    from tune.cli.terminal import progress_bar
 
     with progress_bar("packing patches") as progress:
         return open_packed(directory, progress=progress)
@@ -178,7 +250,3 @@ def _split_line(split: SplitReport) -> str:
         parts.append("no masks")
     parts += [f"skipped {count} ({reason})" for reason, count in split.skipped.items()]
     return "; ".join(parts)
-
-
-def _print_json(content: object) -> None:
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))

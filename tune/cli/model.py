@@ -5,7 +5,6 @@ Everything is done by `landslide`, imported inside the commands; this file reads
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ import click
 
 from landslide.errors import DatasetError, LandslideError
 from landslide.settings import REPORTING_THRESHOLD
+from tune.cli.terminal import as_json_option, print_json, progress_bar
 
 if TYPE_CHECKING:
     from landslide import LoadedModel
@@ -46,7 +46,6 @@ device_option = click.option(
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads.  [default: torch's]"
 )
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 @click.command()
@@ -75,7 +74,6 @@ def evaluate(
     """
     from landslide import evaluate as evaluate_model
     from landslide import load_model, open_packed, resolve_device
-    from tune.cli.terminal import progress_bar
 
     device = _prepare(resolve_device(device), threads)
     loaded = load_model(model)
@@ -101,7 +99,10 @@ def evaluate(
         "best_threshold": seen.best_threshold,
         "best_threshold_iou": seen.best_threshold_iou,
     }
-    click.echo(json.dumps(result, indent=2) if as_json else _evaluation_text(result))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(_evaluation_text(result))
 
 
 @click.command()
@@ -127,7 +128,8 @@ def predict(
 
     Writes for each image an .h5 with probability and mask, and a .png to look at.
 
-    Every image is checked before the first is predicted. The picture shows the bands 3, 2, 1 (counted from 0)
+    Images may have any height and width. Every image is checked before the first is predicted, and no file is
+    overwritten that is not a prediction. The picture shows the bands 3, 2, 1 (counted from 0)
     as red, green, blue, the probability, and the outline of the mask.
 
     \b
@@ -138,13 +140,13 @@ def predict(
 
     device = _prepare(resolve_device(device), threads)
     loaded = load_model(model)
-    _check_images(images, loaded)
+    _check_images(images, loaded, out)
     used = _chosen(threshold, loaded)
     rows = []
     try:
         out.mkdir(parents=True, exist_ok=True)
         for path in images:
-            image = read_image(path)
+            image = read_image(path, bands=loaded.info.in_channels)
             prediction = predict_image(loaded, image, device=device, threshold=used)
             write_prediction(out / f"{path.stem}.h5", prediction, model_version=loaded.info.model_version)
             quicklook(image, prediction.probability, prediction.mask).save(out / f"{path.stem}.png")
@@ -155,7 +157,7 @@ def predict(
     except OSError as error:
         raise click.BadParameter(f"{out} cannot be written ({error})", param_hint="--out") from error
     if as_json:
-        click.echo(json.dumps({"threshold": used, "images": rows}, indent=2))
+        print_json({"threshold": used, "images": rows})
 
 
 def _prepare(device: str, threads: int | None) -> str:
@@ -170,7 +172,7 @@ def _chosen(threshold: float | str, loaded: LoadedModel) -> float:
     return loaded.info.threshold if isinstance(threshold, str) else threshold
 
 
-def _check_images(images: tuple[Path, ...], loaded: LoadedModel) -> None:
+def _check_images(images: tuple[Path, ...], loaded: LoadedModel, out: Path) -> None:
     """Raise `DatasetError` naming every image that cannot be predicted, and every clash of names."""
     from landslide import read_image
 
@@ -178,15 +180,32 @@ def _check_images(images: tuple[Path, ...], loaded: LoadedModel) -> None:
     stems: dict[str, Path] = {}
     for path in images:
         try:
-            loaded.info.check_bands(read_image(path).shape[0], str(path))
+            bands = read_image(path, bands=loaded.info.in_channels).shape[0]
+            loaded.info.check_bands(bands, str(path))
         except LandslideError as error:
             problems += error.problems
         if (other := stems.setdefault(path.stem, path)) is not path:
             problems.append(
                 f"{path} and {other} would be written to the same name; predict them into two folders"
             )
+        problems += _overwritten(path, images, out)
     if problems:
         raise DatasetError(problems, heading="some images cannot be predicted; nothing was written")
+
+
+def _overwritten(path: Path, images: tuple[Path, ...], out: Path) -> list[str]:
+    """What predicting an image would destroy: one of the images, or an HDF5 file that is no prediction."""
+    from landslide.patches import holds_prediction
+
+    problems = []
+    for target in (out / f"{path.stem}.h5", out / f"{path.stem}.png"):
+        if not target.exists():
+            continue
+        if any(image.exists() and target.samefile(image) for image in images):
+            problems.append(f"{target}: is an image to predict and would be overwritten; give another --out")
+        elif target.suffix == ".h5" and not holds_prediction(target):
+            problems.append(f"{target}: is no prediction and would be overwritten; give another --out")
+    return problems
 
 
 def _evaluation_text(result: dict[str, Any]) -> str:

@@ -5,18 +5,16 @@ Whether a space is valid is decided in `search_spaces` and `tune.space_check`; t
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from search_spaces import SearchSpace, SpaceError, Value, load_space, shipped_spaces
 from search_spaces.domains import show as show_value
+from tune.cli.terminal import as_json_option, print_json
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 
 
 @click.group()
@@ -29,7 +27,7 @@ def space() -> None:
 
 
 @space.command("list")
-@as_json
+@as_json_option
 def list_spaces(as_json: bool) -> None:
     """List the spaces that come with the package.
 
@@ -38,7 +36,7 @@ def list_spaces(as_json: bool) -> None:
     """
     spaces = [load_space(name) for name in shipped_spaces()]
     if as_json:
-        _print_json([_summary(entry) for entry in spaces])
+        print_json([_summary(entry) for entry in spaces])
         return
     table = _table("name", "parameters", "fixed configs", "description")
     for entry in spaces:
@@ -56,7 +54,7 @@ def list_spaces(as_json: bool) -> None:
     show_default=True,
     help="Values per continuous parameter when counting grid points.",
 )
-@as_json
+@as_json_option
 def show_space(name_or_file: str, points: int, as_json: bool) -> None:
     """Show a space: parameters, conditions, constants, fixed configs, grid size.
 
@@ -67,7 +65,7 @@ def show_space(name_or_file: str, points: int, as_json: bool) -> None:
     if as_json:
         ids = [config.config_id for config in shown.configs]
         size = {"grid_points": points, "grid_size": shown.size(points)}
-        _print_json({"space_id": shown.space_id, **size, "config_ids": ids, "definition": shown.to_dict()})
+        print_json({"space_id": shown.space_id, **size, "config_ids": ids, "definition": shown.to_dict()})
         return
     click.echo(f"{shown.name} (space {shown.space_id})")
     if shown.description:
@@ -87,8 +85,8 @@ def show_space(name_or_file: str, points: int, as_json: bool) -> None:
 
 @space.command("validate")
 @click.argument("file")
-@click.option("--quick", is_flag=True, help="Do not ask whether the encoders exist, which takes seconds.")
-@as_json
+@click.option("--quick", is_flag=True, help="Do not build the models, which takes seconds.")
+@as_json_option
 def validate_space(file: str, quick: bool, as_json: bool) -> None:
     """Check a space, and that training accepts whatever it may propose.
 
@@ -105,25 +103,25 @@ def validate_space(file: str, quick: bool, as_json: bool) -> None:
             raise SpaceError(located, f"training does not accept the search space {file}")
     except SpaceError as error:
         if as_json:
-            _print_json({"file": file, "valid": False, "problems": list(error.problems)})
+            print_json({"file": file, "valid": False, "problems": list(error.problems)})
         raise
     if as_json:
-        _print_json({"file": file, "valid": True, "problems": [], **_summary(checked)})
+        print_json({"file": file, "valid": True, "problems": [], **_summary(checked)})
         return
     counts = f"{len(checked.parameters)} parameters, {len(checked.configs)} fixed configs"
     click.echo(f"{file}: valid; space {checked.name} ({checked.space_id}), {counts}")
 
 
 def _training_problems(checked: SearchSpace, *, quick: bool) -> list[str]:
-    from tune.space_check import encoder_problems, settings_problems
+    from tune.space_check import model_problems, settings_problems
 
     problems = settings_problems(checked)
-    if problems or quick:
+    if quick:
         return problems
     from rich.console import Console
 
-    with Console(stderr=True).status("loading the model library to check the encoders' names"):
-        return encoder_problems(checked)
+    with Console(stderr=True).status("building each model once"):
+        return problems + [text for text in model_problems(checked) if text not in problems]
 
 
 def _summary(shown: SearchSpace) -> dict[str, Any]:
@@ -139,11 +137,9 @@ def _summary(shown: SearchSpace) -> dict[str, Any]:
 def _parameter_table(shown: SearchSpace) -> Table:
     table = _table("parameter", "type", "domain", "only when")
     for parameter in shown.parameters:
-        when = " and ".join(
-            f"{condition.parameter} is {' or '.join(show_value(value) for value in condition.values)}"
-            for condition in parameter.when
+        table.add_row(
+            parameter.name, parameter.domain.type, parameter.domain.describe(), parameter.describe_when()
         )
-        table.add_row(parameter.name, parameter.domain.type, parameter.domain.describe(), when)
     return table
 
 
@@ -175,7 +171,3 @@ def _print_table(table: Table) -> None:
     from rich.console import Console
 
     Console(markup=False, highlight=False).print(table)
-
-
-def _print_json(content: object) -> None:
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
