@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from results.atomic import replace_file
 from results.errors import StoreError
+from results.parquet_file import patiently, read_parquet
 from results.records import ConfigRecord
 from results.schema import CONFIG_COLUMNS, ConfigEntry, config_table, conform
 
@@ -69,13 +70,16 @@ class ConfigFile:
             self._changed = False
 
     def read(self) -> pa.Table:
-        """The declared columns, then one column per parameter; what is in memory counts."""
+        """The declared columns, then one column per parameter; what is in memory counts.
+
+        Raises:
+            StoreError: the file is damaged or cannot be read.
+        """
         if self._entries:
             return config_table(self._entries)
         if not self._path.exists():
             return CONFIG_COLUMNS.empty_table()
-        with pq.ParquetFile(self._path) as file:
-            table = file.read()
+        table = patiently(lambda: read_parquet(self._path), self._path)
         declared = [name for name in table.column_names if name in CONFIG_COLUMNS.names]
         conform(table.select(declared), CONFIG_COLUMNS, str(self._path))
         return table

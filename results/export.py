@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,12 @@ class Exported:
 
 
 def pick_model(
-    run_dir: Path, ranking: Ranking, config: str | None = None, *, pick: str = "median"
+    run_dir: Path,
+    ranking: Ranking,
+    config: str | None = None,
+    *,
+    pick: str = "median",
+    verdict: Verdict | None = None,
 ) -> PickedModel:
     """The checkpoint to ship for a config.
 
@@ -71,42 +76,62 @@ def pick_model(
         config: id (or its beginning) or label; the verdict's best config when None.
         pick: ``median``: the run whose score is nearest the config's mean, which is what the numbers
             describe; ``best``: the highest run, whose score flatters it.
+        verdict: of the ranking, when it was judged already.
 
     Raises:
         ExportError: no config has a final score, no such config, or no checkpoint.
     """
     if pick not in PICKS:
         raise ExportError(f"pick {pick!r} is not known: choose one of {', '.join(PICKS)}")
-    row = _config_row(ranking, config)
+    row = _best_row(ranking, verdict or judge(ranking)) if config is None else _named_row(ranking, config)
     scored = [(run, run.score) for run in row.runs if run.score is not None]
     if not scored:
         raise ExportError(
-            f"config {row.name} has no run that finished (state: {row.state}): choose another --config"
+            f"config {row.short} has no run that finished (state: {row.state}): choose another --config"
         )
-    if pick == "best":
-        run, score = max(scored, key=lambda item: ranking.sign * item[1])
-        why = f"the best of {len(scored)} runs of config {row.name}; its score flatters the config"
-    else:
-        mean = sum(score for _, score in scored) / len(scored)
-        run, score = min(scored, key=lambda item: abs(item[1] - mean))
-        why = f"of {len(scored)} runs of config {row.name}, the one nearest to their mean {mean:.4f}"
+    run, score, why = _picked(row, scored, pick, ranking.sign)
     path = run_dir / "checkpoints" / run.trial_key / "best.pt"
     if not path.is_file():
         raise ExportError(
             f"{path} is missing: replicate {run.replicate} kept no checkpoint; choose another --pick"
         )
-    return PickedModel(path, row.config_id, run.replicate, run.trial_key, score, why)
+    return PickedModel(path, row.config_id, run.replicate, run.trial_key, score, why + _caveat(row))
 
 
-def _config_row(ranking: Ranking, config: str | None) -> RankedConfig:
-    if config is None:
-        best = judge(ranking).best
-        row = ranking.row(best) if best else None
-        if row is None:
-            raise ExportError(
-                "no config has final scores on all its seeds: finish the sweep or name a --config"
-            )
-        return row
+def _picked(
+    row: RankedConfig, scored: Sequence[tuple[RankedRun, float]], pick: str, sign: int
+) -> tuple[RankedRun, float, str]:
+    """The run, its score, and why it was taken."""
+    if len(scored) == 1:
+        return *scored[0], f"the only finished run of config {row.name}"
+    if pick == "best":
+        run, score = max(scored, key=lambda item: sign * item[1])
+        why = f"the best of {len(scored)} finished runs of config {row.name}; its score flatters the config"
+        return run, score, why
+    mean = sum(score for _, score in scored) / len(scored)
+    run, score = min(scored, key=lambda item: abs(item[1] - mean))
+    why = f"of {len(scored)} finished runs of config {row.name}, the one nearest to their mean {mean:.4f}"
+    return run, score, why
+
+
+def _caveat(row: RankedConfig) -> str:
+    """What the scores of the finished runs hide about the other ones."""
+    total = row.n + row.n_stopped + row.n_failed + row.n_missing
+    others = ((row.n_stopped, "stopped early"), (row.n_failed, "failed"), (row.n_missing, "missing"))
+    if not (said := ", ".join(f"{n} {word}" for n, word in others if n)):
+        return ""
+    flatters = ", so the finished ones flatter it" if row.n_stopped or row.n_failed else ""
+    return f"; of its {total} replicates {said}{flatters}"
+
+
+def _best_row(ranking: Ranking, verdict: Verdict) -> RankedConfig:
+    row = ranking.row(verdict.best) if verdict.best else None
+    if row is None:
+        raise ExportError("no config has final scores: finish the sweep or name a --config")
+    return row
+
+
+def _named_row(ranking: Ranking, config: str) -> RankedConfig:
     found = [row for row in ranking.rows if config == row.label or row.config_id.startswith(config)]
     if len(found) != 1:
         known = ", ".join(row.short for row in ranking.rows[:10])
@@ -144,7 +169,8 @@ def manifest_facts(
         "run": {"trial_key": picked.trial_key, "replicate": picked.replicate}
         | {name: epoch[name] for name in (*seeds, "epoch", *metrics)},
         "config_scores": {"metric": ranking.metric, "mean": row.mean, "low": row.low, "high": row.high}
-        | {"n": row.n, "n_failed": row.n_failed, "by_replicate": _by_replicate(row.runs)},
+        | {"state": row.state, "n": row.n, "n_failed": row.n_failed, "n_stopped": row.n_stopped}
+        | {"n_missing": row.n_missing, "by_replicate": _by_replicate(row.runs)},
         "verdict": {
             "claim": verdict.claim,
             "sentence": verdict.sentence,

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from results.atomic import replace_text
 from results.errors import StoreError
+from results.parquet_file import patiently
 from results.schema import SCHEMA_VERSION, TABLES, check_version
 
 _REQUIRED = ("sweep_id", "name", "metric", "mode", "max_epochs", "replicates")
@@ -35,7 +36,7 @@ def read_sweep(run_dir: Path) -> dict[str, Any]:
             f"{run_dir} has no sweep.json, so it is not a run directory: give the --out folder of a sweep"
         )
     try:
-        sweep = json.loads(path.read_text(encoding="utf-8"))
+        sweep = json.loads(patiently(lambda: path.read_text(encoding="utf-8"), path))
         version = int(sweep["schema_version"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StoreError(

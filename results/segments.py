@@ -18,11 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from results.atomic import replace_file
+from results.parquet_file import patiently, read_parquet
 from results.schema import TableSchema, conform
 from results.wal import WriteAheadFile, read_wal
 
-#: a part that vanishes between listing and reading was compacted by the writer: list again.
-_READ_ATTEMPTS = 5
 _PART = re.compile(r"part-(\d+)(?:-(\d+))?\.parquet")
 
 
@@ -152,11 +151,12 @@ class Segments:
     # ----- reading
 
     def read(self) -> pa.Table:
-        """All rows, the last of each key, in the order of their arrival; safe beside a writer."""
-        for _ in range(_READ_ATTEMPTS - 1):
-            with contextlib.suppress(FileNotFoundError):
-                return self._read()
-        return self._read()
+        """All rows, the last of each key, in the order of their arrival; safe beside a writer.
+
+        Raises:
+            StoreError: a file is damaged or cannot be read.
+        """
+        return patiently(self._read, self._folder)
 
     def _read(self) -> pa.Table:
         own = self._wal.path if self._wal else None
@@ -193,8 +193,7 @@ class Segments:
         return conform(rows, self.table.arrow, str(path))
 
     def _read_part(self, part: Part) -> pa.Table:
-        with pq.ParquetFile(part.path) as file:
-            return self._conform(file.read(), part.path)
+        return self._conform(read_parquet(part.path), part.path)
 
     def _write_part(self, rows: pa.Table, name: str) -> None:
         self._folder.mkdir(exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import time
@@ -242,6 +243,47 @@ def test_median_pick_is_the_run_nearest_the_mean_and_best_the_highest(make_run_d
     assert (best.trial_key, best.score) == ("c0-r1", 0.50)
     assert "flatters" in best.why
     assert pick_model(run_dir, ranking, "c1").config_id == "c1"
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        (RunStatus.STOPPED, "of its 3 replicates 2 stopped early, so the finished ones flatter it"),
+        (RunStatus.FAILED, "of its 3 replicates 2 failed, so the finished ones flatter it"),
+        (None, "of its 3 replicates 2 missing"),
+    ],
+)
+def test_the_lucky_run_of_a_config_is_not_shipped_as_its_mean(
+    make_run_dir: MakeRun, ending: RunStatus | None, said: str
+) -> None:
+    other = 0.3 if ending else float("nan")
+    endings = {(1, 1): ending, (1, 2): ending} if ending else {}
+    run_dir = with_checkpoints(make_run_dir([[0.4, 0.41, 0.42], [0.9, other, other]], endings=endings))
+    store = ResultsStore.read(run_dir)
+    ranking = rank_store(store)
+    picked = pick_model(run_dir, ranking, "c1")
+    assert picked.why.startswith("the only finished run of config c1")
+    assert picked.why.endswith(said)
+    assert "mean" not in picked.why
+    facts = manifest_facts(store, ranking, picked, judge(ranking))
+    assert facts["picked"] == picked.why
+    row = ranking.row("c1")
+    assert row is not None
+    scores = facts["config_scores"]
+    assert (scores["state"], scores["n"], scores["n_stopped"], scores["n_failed"], scores["n_missing"]) == (
+        row.state,
+        1,
+        row.n_stopped,
+        row.n_failed,
+        row.n_missing,
+    )
+
+
+def test_pick_takes_the_best_of_the_verdict_it_is_given(make_run_dir: MakeRun) -> None:
+    run_dir = with_checkpoints(make_run_dir([[0.40, 0.43], [0.1, 0.1]]))
+    ranking = rank_store(ResultsStore.read(run_dir))
+    verdict = dataclasses.replace(judge(ranking), best="c1")
+    assert pick_model(run_dir, ranking, verdict=verdict).config_id == "c1"
 
 
 def test_pick_refuses_what_cannot_be_shipped(make_run_dir: MakeRun) -> None:

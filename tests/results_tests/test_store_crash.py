@@ -16,7 +16,9 @@ import pytest
 from recorded_sweeps import SWEEP, decision_record, epoch_record, patch_record, run_record
 
 from results import ConfigRecord, ResultsStore, StoreError
+from results.parquet_file import read_parquet
 from results.schema import TABLES
+from results.snapshot import snapshot
 from results.wal import WriteAheadFile, read_wal
 
 REAL_WRITE = WriteAheadFile.append
@@ -58,6 +60,46 @@ def test_torn_write_ahead_file_gives_its_complete_batches(run_dir: Path) -> None
         assert reopened.epochs().column("epoch").to_pylist() == [1, 2]
         reopened.add_epoch(epoch_record(epoch=3))
     assert ResultsStore.read(run_dir).epochs().column("epoch").to_pylist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 nothing PAR1", None])
+@pytest.mark.parametrize("name", ["epochs/part-000000.parquet", "configs.parquet"])
+def test_a_damaged_file_is_named(run_dir: Path, name: str, content: bytes | None) -> None:
+    with ResultsStore.create(run_dir, SWEEP) as store:
+        store.add_config(ConfigRecord("c0", {"lr": 1.0}, "random"))
+        store.add_epoch(epoch_record())
+    path = run_dir / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(StoreError, match=r"part-000000\.parquet|configs\.parquet") as caught:
+        snapshot(ResultsStore.read(run_dir))
+    assert "damaged" in str(caught.value)
+    assert name in str(caught.value).replace(os.sep, "/")
+
+
+def test_a_file_that_is_locked_for_a_moment_is_read_again(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ResultsStore.create(run_dir, SWEEP) as store:
+        store.add_epoch(epoch_record())
+    monkeypatch.setattr("results.parquet_file.PAUSES", (0.0, 0.0))
+    refused: list[Path] = []
+
+    def locked(times: int) -> None:
+        def read(path: Path) -> pa.Table:
+            refused.append(path)
+            if len(refused) <= times:
+                raise PermissionError(13, "being used by another process")
+            return read_parquet(path)
+
+        refused.clear()
+        monkeypatch.setattr("results.segments.read_parquet", read)
+
+    locked(2)
+    assert ResultsStore.read(run_dir).epochs().num_rows == 1
+    locked(9)
+    with pytest.raises(StoreError, match="being used by another process"):
+        ResultsStore.read(run_dir).epochs()
 
 
 def _rows_of(path: Path, content: bytes) -> int:
