@@ -5,7 +5,7 @@ A new loss is one function and one line in `LOSSES`. All are lower-is-better and
 On a batch without a single landslide pixel, smp's Dice and Tversky terms are exactly 0 and their gradient is
 0 too, even if every pixel is predicted as landslide. There "dice-bce" and "dice-focal" still learn from their
 pixel-wise term, while "dice-tversky" learns nothing from that batch (the optimiser's momentum and weight
-decay still act).
+decay still act), and "dice-lovasz" learns from the single worst false alarm alone.
 """
 
 from __future__ import annotations
@@ -77,6 +77,15 @@ def _dice_tversky(positive_weight: torch.Tensor) -> Loss:
     return _sum_of(_dice(), tversky)
 
 
+def _dice_lovasz(positive_weight: torch.Tensor) -> Loss:
+    """With the Lovász hinge over all pixels of a batch, which bounds 1 - IoU from above.
+
+    Berman et al. 2018, "The Lovász-Softmax loss", eq. 9 and algorithm 1. It asks for logits beyond -1 and 1,
+    so its probabilities are no estimates of how often a pixel is a landslide.
+    """
+    return _sum_of(_dice(), smp.losses.LovaszLoss(mode="binary", per_image=False, from_logits=True))
+
+
 def _dice() -> Loss:
     dice: Loss = smp.losses.DiceLoss(mode="binary", from_logits=True)
     return dice
@@ -93,5 +102,6 @@ def _sum_of(first: Loss, second: Loss) -> Loss:
 LOSSES: dict[str, Callable[[torch.Tensor], Loss]] = {
     "dice-bce": _dice_bce,
     "dice-focal": _dice_focal,
+    "dice-lovasz": _dice_lovasz,
     "dice-tversky": _dice_tversky,
 }

@@ -21,7 +21,7 @@ from landslide.checkpoint import library_versions, replace_file
 from landslide.device import is_lack_of_memory
 from landslide.errors import ModelError
 from landslide.metrics import EpochMetrics
-from landslide.settings import Seeds, TrainSettings
+from landslide.settings import ENDING_SCHEDULERS, Seeds, TrainSettings
 
 LAST = "last.pt"
 _FORMAT = 2
@@ -36,7 +36,8 @@ class RunIdentity:
     """What makes two runs the same run: equal identities give equal bits on equal hardware.
 
     Attributes:
-        settings: all but `epochs`, because more epochs continue the same run.
+        settings: all but `epochs`, because more epochs continue the same run; with one of
+            `ENDING_SCHEDULERS` that too, because the learning rate of each epoch depends on it.
         seeds: by name.
         data_id: of the packed dataset.
         threads: CPU threads of torch, which change the order of summation.
@@ -52,7 +53,9 @@ class RunIdentity:
     @classmethod
     def of(cls, settings: TrainSettings, seeds: Seeds, *, data_id: str, device: torch.device) -> RunIdentity:
         """The identity of a run that would start now in this process."""
-        named = {name: value for name, value in settings.to_dict().items() if name != "epochs"}
+        named = settings.to_dict()
+        if settings.scheduler not in ENDING_SCHEDULERS:
+            del named["epochs"]
         return cls(named, seeds.to_dict(), data_id, torch.get_num_threads(), device.type)
 
     def to_dict(self) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def prepare_run(settings: TrainSettings, seeds: Seeds, *, data: PackedDataset, d
         model=model,
         loss=build_loss(settings.loss, positive_weight=weight, device=device),
         optimizer=optimizer,
-        schedule=build_schedule(settings.scheduler, optimizer),
+        schedule=build_schedule(settings.scheduler, optimizer, epochs=settings.epochs),
         # bfloat16 has the range of float32, so only float16 gradients need scaling
         scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
         precision=precision,

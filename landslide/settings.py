@@ -24,9 +24,12 @@ REPORTING_THRESHOLD = 0.5
 ARCHITECTURE_NAMES = (
     "deeplabv3plus", "fpn", "linknet", "manet", "pspnet", "segformer", "unet", "unetplusplus", "upernet",
 )  # fmt: skip
-LOSS_NAMES = ("dice-bce", "dice-focal", "dice-tversky")
-SCHEDULER_NAMES = ("constant", "cosine", "plateau")
+LOSS_NAMES = ("dice-bce", "dice-focal", "dice-lovasz", "dice-tversky")
+SCHEDULER_NAMES = ("constant", "cosine", "cosine-decay", "one-cycle", "plateau")
 AUGMENTATION_NAMES = ("dihedral", "none", "notes-clipped", "standard")
+
+#: Schedulers that end with the run's last epoch: such a run cannot be continued with more epochs.
+ENDING_SCHEDULERS = ("cosine-decay", "one-cycle")
 
 
 @dataclass(frozen=True)
@@ -124,8 +127,10 @@ class TrainSettings:
         max_pos_weight: upper bound of the weight of a landslide pixel in the cross-entropy, which otherwise
             is (other pixels) / (landslide pixels) of the training split; None leaves it unbounded. Only
             "dice-bce" uses it.
-        scheduler: "cosine" (warm restarts, first after 20 epochs, each period twice the last), "plateau"
-            (halves after 5 epochs without a better validation IoU, not below 1e-6) or "constant".
+        scheduler: "cosine" (warm restarts, first after 20 epochs, each period twice the last), "cosine-decay"
+            (one cosine down to 0 at `epochs`), "one-cycle" (up in the first 30 % of `epochs`, then down),
+            "plateau" (halves after 5 epochs without a better validation IoU, not below 1e-6) or "constant".
+            The two that end at `epochs` make it part of what the run is: a finished one cannot be extended.
         oversample: how many times as likely a patch with any landslide pixel is drawn as one without; 1 draws
             every patch exactly once per epoch, more than 1 draws with replacement.
         augmentation: one of `AUGMENTATION_NAMES`; see `landslide.augment`.

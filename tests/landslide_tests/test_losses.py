@@ -75,6 +75,24 @@ def test_a_batch_without_landslides_teaches_dice_tversky_nothing() -> None:
     assert (logits.grad == 0).all()
 
 
+def test_lovasz_is_the_extension_of_the_jaccard_loss_by_hand() -> None:
+    # hinge errors 1.5 (missed), 1.2 (false alarm), 0.4 (found, but barely), 0 (right): sorted as they stand
+    logits = torch.tensor([-0.5, 0.2, 0.6, -3.0]).reshape(1, 1, 2, 2)
+    truth = torch.tensor([1.0, 0.0, 1.0, 0.0]).reshape(1, 1, 2, 2)
+    # 1 - IoU when the first 1, 2, 3 of them are wrong: 1/2, 2/3, 1; Berman et al., eq. 9
+    lovasz = 1.5 * 1 / 2 + 1.2 * (2 / 3 - 1 / 2) + 0.4 * (1 - 2 / 3)
+    p = torch.sigmoid(logits)
+    dice = 1 - 2 * (p * truth).sum() / (p.sum() + truth.sum())
+    assert loss_named("dice-lovasz")(logits, truth).item() == pytest.approx(lovasz + dice.item(), rel=1e-5)
+
+
+def test_a_batch_without_landslides_teaches_dice_lovasz_its_worst_false_alarm() -> None:
+    logits = torch.linspace(-2, 2, 2 * 16 * 16).reshape(2, 1, 16, 16).requires_grad_()
+    loss_named("dice-lovasz")(logits, target(0)).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert logits.grad.nonzero().tolist() == [[1, 0, 15, 15]]
+
+
 def test_an_unknown_loss_is_named_with_those_that_exist() -> None:
     with pytest.raises(SettingsError, match="dice-tversky"):
-        loss_named("lovasz")
+        loss_named("jaccard")

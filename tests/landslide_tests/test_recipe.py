@@ -23,10 +23,10 @@ LOOP = importlib.import_module("landslide.train")  # the name in the package is 
 MakeSettings = Callable[..., TrainSettings]
 
 
-def rates(name: str, values: list[float], *, lr: float = 1e-4) -> list[float]:
+def rates(name: str, values: list[float], *, lr: float = 1e-4, epochs: int = 100) -> list[float]:
     """The learning rate of each epoch, where `values` are the validation IoUs after each."""
     optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=lr)
-    schedule, seen = build_schedule(name, optimizer), []
+    schedule, seen = build_schedule(name, optimizer, epochs=epochs), []
     for value in values:
         seen.append(float(optimizer.param_groups[0]["lr"]))
         optimizer.step()
@@ -47,6 +47,24 @@ def test_plateau_halves_after_five_epochs_without_a_better_iou_and_stops_at_1e_6
     assert seen[:14] == [1e-4] * 7 + [5e-5] * 6 + [2.5e-5]
     assert seen[-1] == 1e-6
     assert rates("plateau", [0.1 + 0.01 * e for e in range(20)]) == [1e-4] * 20, "higher is better"
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 7, 50])
+def test_cosine_decay_falls_to_0_at_the_last_epochs_end(epochs: int) -> None:
+    expected = [1e-4 * (1 + math.cos(math.pi * e / epochs)) / 2 for e in range(epochs)]
+    assert rates("cosine-decay", [0.0] * epochs, epochs=epochs) == pytest.approx(expected, abs=1e-12)
+
+
+def test_one_cycle_climbs_for_three_tenths_and_falls_to_the_end() -> None:
+    seen = rates("one-cycle", [0.0] * 100, epochs=100)
+    peak = seen.index(max(seen))
+    assert peak in (29, 30)
+    assert seen[: peak + 1] == sorted(seen[: peak + 1])
+    assert seen[peak:] == sorted(seen[peak:], reverse=True)
+    assert seen[0] == pytest.approx(1e-4 / 25, rel=0.02)
+    assert max(seen) == pytest.approx(1e-4, rel=0.01)
+    assert 1e-8 <= seen[-1] < 3e-8
+    assert rates("one-cycle", [0.0], epochs=1)[0] > 5e-5, "a run of one epoch learns too"
 
 
 def test_a_constant_rate_is_constant() -> None:

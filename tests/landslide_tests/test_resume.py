@@ -199,6 +199,15 @@ def test_other_library_versions_are_told_and_the_run_goes_on(
         assert len(list(run(small_settings(epochs=2), small_data, tmp_path))) == 2
 
 
+@pytest.mark.parametrize("scheduler", ["one-cycle", "cosine-decay"])
+def test_a_run_whose_schedule_has_ended_cannot_be_extended(
+    small_data: PackedDataset, small_settings: MakeSettings, tmp_path: Path, scheduler: str
+) -> None:
+    list(run(small_settings(epochs=1, scheduler=scheduler), small_data, tmp_path))
+    with pytest.raises(ModelError, match="epochs = 1, this run wants 2"):
+        next(run(small_settings(epochs=2, scheduler=scheduler), small_data, tmp_path))
+
+
 def test_deterministic_is_part_of_what_makes_a_run_the_same(
     small_data: PackedDataset, small_settings: MakeSettings, tmp_path: Path
 ) -> None:

@@ -129,12 +129,12 @@ def test_a_fresh_process_gives_the_same_bits(
     assert [json.loads(line) for line in there.splitlines()] == here
 
 
-def quick_plateau(optimizer: torch.optim.Optimizer) -> ReduceLROnPlateau:
+def quick_plateau(optimizer: torch.optim.Optimizer, epochs: int) -> ReduceLROnPlateau:
     return ReduceLROnPlateau(optimizer, mode="max", factor=0.5, patience=0, threshold=10.0)
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3])
-@pytest.mark.parametrize("scheduler", ["cosine", "plateau"])
+@pytest.mark.parametrize("scheduler", ["cosine", "plateau", "one-cycle", "cosine-decay"])
 def test_a_run_resumed_after_any_epoch_equals_one_that_never_stopped(
     make_data: Callable[..., PackedDataset],
     small_settings: MakeSettings,
@@ -321,7 +321,7 @@ def test_a_constant_band_does_no_harm(
     assert load_model(tmp_path / "best.pt").info.normalisation.stds[-1] == 1.0
 
 
-@pytest.mark.parametrize("loss", ["dice-focal", "dice-tversky"])
+@pytest.mark.parametrize("loss", ["dice-focal", "dice-lovasz", "dice-tversky"])
 @pytest.mark.parametrize("augmentation", ["none", "notes-clipped"])
 def test_other_settings_train_without_a_warning(
     small_data: PackedDataset, small_settings: MakeSettings, loss: str, augmentation: str
