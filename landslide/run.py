@@ -13,6 +13,7 @@ from landslide.augment import Augmentation, build_augmentation
 from landslide.batches import Normalisation
 from landslide.checkpoint import METRIC_NAMES, UNNAMED, ModelInfo, library_versions
 from landslide.device import forward_precision
+from landslide.ema import WeightAverage
 from landslide.errors import DatasetError
 from landslide.losses import Loss, build_loss, pos_weight
 from landslide.metrics import EpochMetrics
@@ -31,6 +32,7 @@ class Run:
 
     Attributes:
         schedule: a torch scheduler, or None for a constant learning rate.
+        average: of the model's weights, or None where the settings want none.
         precision: of the forward pass in training; float32 means no mixed precision.
     """
 
@@ -44,13 +46,19 @@ class Run:
     loss: Loss
     optimizer: torch.optim.Optimizer
     schedule: Any
+    average: WeightAverage | None
     scaler: torch.amp.GradScaler
     precision: torch.dtype
 
     def parts(self) -> Mapping[str, Any]:
         """What has a state to save, by name."""
         parts = {"model": self.model, "optimizer": self.optimizer, "scaler": self.scaler}
-        return parts if self.schedule is None else {**parts, "schedule": self.schedule}
+        some = {"schedule": self.schedule, "average": self.average}
+        return {**parts, **{name: part for name, part in some.items() if part is not None}}
+
+    def judged(self) -> nn.Module:
+        """The model that is validated and saved: the average where there is one."""
+        return self.model if self.average is None else self.average.model
 
     def describe(self, metrics: EpochMetrics) -> ModelInfo:
         """What a checkpoint says about the weights that these metrics were measured with."""
@@ -109,6 +117,7 @@ def prepare_run(settings: TrainSettings, seeds: Seeds, *, data: PackedDataset, d
         model=model,
         loss=build_loss(settings.loss, positive_weight=weight, device=device),
         optimizer=optimizer,
+        average=None if settings.ema_decay is None else WeightAverage(model, settings.ema_decay),
         schedule=build_schedule(settings.scheduler, optimizer, epochs=settings.epochs),
         # bfloat16 has the range of float32, so only float16 gradients need scaling
         scaler=torch.amp.GradScaler(device.type, enabled=precision == torch.float16),

@@ -109,6 +109,8 @@ _RULES: dict[str, _Name | _Number | _Flag] = {
     "epochs": _Number(int, 1, 100_000),
     "amp": _Flag(),
     "deterministic": _Flag(),
+    "clip_grad_norm": _Number(float, 0.0, 1e6, above=True, optional=True),
+    "ema_decay": _Number(float, 0.0, 0.99999, above=True, optional=True),
 }
 
 
@@ -140,6 +142,11 @@ class TrainSettings:
             float16 of the notes, because it needs no scaling of the loss and cannot overflow.
         deterministic: only operations with reproducible bits; acts on CUDA only (the CPU always has them).
             It costs time, and some architectures have no such operation, which ends the run at once.
+        clip_grad_norm: gradients are scaled down to at most this norm (L2, over all weights) before each
+            step, in (0, 1e6]; None leaves them alone.
+        ema_decay: share of the old average in the new one, after each step, of a moving average of the
+            weights, in (0, 0.99999]; 0.999 averages over about 1,000 steps. Validation and the checkpoint
+            then use the average. None keeps no average.
 
     Raises:
         SettingsError: naming every value that is not allowed.
@@ -160,6 +167,8 @@ class TrainSettings:
     epochs: int = 100
     amp: bool = True
     deterministic: bool = False
+    clip_grad_norm: float | None = None
+    ema_decay: float | None = None
 
     def __post_init__(self) -> None:
         values = self.to_dict()

@@ -108,7 +108,7 @@ def _best(history: Sequence[EpochMetrics]) -> EpochMetrics:
 
 
 def _save_best(run: Run, folder: Path, metrics: EpochMetrics, patches: PatchCounts) -> None:
-    save_model(folder / BEST, run.model, run.describe(metrics))
+    save_model(folder / BEST, run.judged(), run.describe(metrics))
     save_patches(folder / BEST_PATCHES, patches, epoch=metrics.epoch)
 
 
@@ -132,7 +132,7 @@ def _restore(run: Run, folder: Path, identity: RunIdentity) -> list[EpochMetrics
 
 def _assess(run: Run) -> Assessment:
     val = run.data.splits["val"]
-    return assess(run.model, val, normalisation=run.normalisation, device=run.device, loss=run.loss)
+    return assess(run.judged(), val, normalisation=run.normalisation, device=run.device, loss=run.loss)
 
 
 def _epoch(run: Run, *, epoch: int) -> tuple[EpochMetrics, PatchCounts]:
@@ -186,11 +186,20 @@ def _train_epoch(run: Run, epoch: int) -> tuple[float, float]:
             loss = run.loss(logits.float(), targets)
             run.optimizer.zero_grad(set_to_none=True)
             run.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            run.scaler.step(run.optimizer)
-            run.scaler.update()
+            _step(run)
             total += loss.detach().double() * len(indices)
             seen += len(indices)
     return float(total) / seen, data_seconds
+
+
+def _step(run: Run) -> None:
+    if run.settings.clip_grad_norm is not None:
+        run.scaler.unscale_(run.optimizer)
+        torch.nn.utils.clip_grad_norm_(run.model.parameters(), run.settings.clip_grad_norm)
+    run.scaler.step(run.optimizer)
+    run.scaler.update()
+    if run.average is not None:
+        run.average.update(run.model)
 
 
 def _augmented(

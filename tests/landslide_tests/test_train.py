@@ -25,6 +25,7 @@ from landslide import (
     PackedDataset,
     Seeds,
     TrainSettings,
+    evaluate,
     load_model,
     open_packed,
     train,
@@ -153,6 +154,65 @@ def test_a_run_resumed_after_any_epoch_equals_one_that_never_stopped(
     rest = list(run(settings, data, checkpoint_dir=tmp_path / "broken", known_epochs=stop_after))
     assert bits(first + rest) == bits(whole)
     assert_same_run(tmp_path / "whole", tmp_path / "broken")
+
+
+@pytest.mark.parametrize("stop_after", [1, 2])
+def test_a_resumed_run_with_average_clipping_and_one_cycle_equals_one_that_never_stopped(
+    make_data: Callable[..., PackedDataset], small_settings: MakeSettings, tmp_path: Path, stop_after: int
+) -> None:
+    options = {"ema_decay": 0.9, "clip_grad_norm": 0.5, "scheduler": "one-cycle", "loss": "dice-lovasz"}
+    data, settings = make_data(train=4, val=2), small_settings(epochs=3, **options)
+    whole = list(run(settings, data, checkpoint_dir=tmp_path / "whole"))
+    broken = run(settings, data, checkpoint_dir=tmp_path / "broken")
+    first = [next(broken) for _ in range(stop_after)]
+    broken.close()  # type: ignore[attr-defined]
+    rest = list(run(settings, data, checkpoint_dir=tmp_path / "broken", known_epochs=stop_after))
+    assert bits(first + rest) == bits(whole)
+    assert_same_run(tmp_path / "whole", tmp_path / "broken")
+    averages = [
+        torch.load(tmp_path / name / "last.pt", weights_only=True)["parts"]["average"]
+        for name in ("whole", "broken")
+    ]
+    assert averages[0]["steps"] == averages[1]["steps"] == 3
+    assert all(torch.equal(value, averages[1]["model"][key]) for key, value in averages[0]["model"].items())
+
+
+def test_the_average_is_what_is_validated_and_saved(
+    small_data: PackedDataset, small_settings: MakeSettings, tmp_path: Path
+) -> None:
+    plain = list(run(small_settings(epochs=1), small_data, checkpoint_dir=tmp_path / "plain"))
+    averaged = list(
+        run(small_settings(epochs=1, ema_decay=0.9), small_data, checkpoint_dir=tmp_path / "average")
+    )
+    assert averaged[0].train_loss == plain[0].train_loss, "the average does not act on training"
+    assert averaged[0].val_loss != plain[0].val_loss
+    state = torch.load(tmp_path / "average" / "last.pt", weights_only=True)["parts"]
+    saved = saved_weights(tmp_path / "average", "best.pt")
+    assert all(torch.equal(saved[key], value) for key, value in state["average"]["model"].items())
+    assert not all(torch.equal(saved[key], value) for key, value in state["model"].items())
+    seen = evaluate(load_model(tmp_path / "average" / "best.pt"), small_data.splits["val"], device="cpu")
+    assert seen.iou == averaged[0].val_iou
+
+
+def test_clipped_gradients_have_at_most_the_norm_asked_for(
+    small_data: PackedDataset, small_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    norms: list[float] = []
+    original = torch.optim.AdamW.step
+
+    def record(optimizer: torch.optim.AdamW, *args: Any) -> Any:
+        gradients = [
+            p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None
+        ]
+        norms.append(float(torch.nn.utils.get_total_norm(gradients)))
+        return original(optimizer, *args)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", record)
+    for norm in (None, 0.05):
+        list(run(small_settings(epochs=1, clip_grad_norm=norm), small_data))
+    free, clipped = norms[:2], norms[2:]
+    assert min(free) > 0.05
+    assert clipped == pytest.approx([0.05, 0.05], rel=1e-3)
 
 
 @pytest.mark.slow

@@ -86,6 +86,10 @@ def _or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     is_flag=True,
     help="The same bits every time on CUDA too; slower (the CPU always has them at no cost).",
 )
+@click.option("--clip-grad-norm", type=float, help="Scale gradients down to this norm.  [default: off]")
+@click.option(
+    "--ema-decay", type=float, help="Validate and save a moving average of the weights.  [default: off]"
+)
 @click.option("--seed", default=0, show_default=True, help="Of weights, order of patches and augmentation.")
 @click.option(
     "--threads", type=click.IntRange(min=1), help="CPU threads; part of the result.  [default: torch's]"
