@@ -62,7 +62,7 @@ def ranking_figure(ranking: Ranking) -> str | None:
             )
         axes.plot([row.mean], [y], "|", color=_ACCENT, markersize=13, markeredgewidth=2.6, zorder=3)
         axes.plot(scores, [y] * len(scores), "o", color=_INK, markersize=4.2, alpha=0.65, zorder=4)
-    axes.set_yticks(range(len(rows)), [_clip(row.name, 46) for row in rows])
+    axes.set_yticks(range(len(rows)), [_clip(row.name, 60) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(metric_name(ranking.metric))
     axes.grid(axis="x", color=_MUTED, alpha=0.35, linewidth=0.6)

@@ -154,11 +154,11 @@ def not_written(run_dir: Path, error: OSError, waiting: Sequence[str]) -> StoreE
     Args:
         run_dir: the run directory.
         error: what the operating system says.
-        waiting: what is in memory only, e.g. ``3 epochs``; empty when every row is on disk.
+        waiting: what is in memory only, with the number of rows, e.g. ``epochs (3)``; empty when every row is on disk.
     """
     if waiting:
         state = (
-            f"kept in memory only: {', '.join(waiting)}; free space or restore the disk before this process "
+            f"rows kept in memory only: {', '.join(waiting)}; free space or restore the disk before this process "
             "ends, the next flush tries again"
         )
     else:

@@ -281,7 +281,7 @@ class ResultsStore:
             raise self._refused(errors[0]) from errors[0]
 
     def _refused(self, error: OSError) -> StoreError:
-        waiting = [f"{n} {name}" for name, s in self._segments.items() if (n := s.pending_rows)]
+        waiting = [f"{name} ({n})" for name, s in self._segments.items() if (n := s.pending_rows)]
         return not_written(self.run_dir, error, ["configs"] * self._configs.changed + waiting)
 
     def _writable(self) -> None:

@@ -135,7 +135,7 @@ def test_a_full_disk_loses_nothing(run_dir: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(WriteAheadFile, "append", no_space)
     for epoch in (2, 3):
         store.add_epoch(epoch_record(epoch=epoch))
-        with pytest.raises(StoreError, match=rf"No space left.*memory only: {epoch - 1} epochs") as caught:
+        with pytest.raises(StoreError, match=rf"No space left.*memory only: epochs .{epoch - 1}.;") as caught:
             store.flush()
         assert caught.value.rows_kept
     assert store.epochs().num_rows == 3
@@ -175,7 +175,9 @@ def test_no_row_comes_to_disk_before_its_config(run_dir: Path, monkeypatch: pyte
     store.add_decision(decision_record())
     with monkeypatch.context() as patch:
         patch.setattr("results.config_file.replace_file", _no_space)
-        with pytest.raises(StoreError, match="memory only: configs, 1 epochs, 1 decisions") as caught:
+        with pytest.raises(
+            StoreError, match=r"memory only: configs, epochs \(1\), decisions \(1\)"
+        ) as caught:
             store.flush()
         assert caught.value.rows_kept
     seen = ResultsStore.read(run_dir)
@@ -200,7 +202,7 @@ def test_the_end_of_a_run_never_comes_to_disk_before_its_epochs(
     store.add_epoch(epoch_record())
     with monkeypatch.context() as patch:
         patch.setattr(WriteAheadFile, "append", no_space_for_much)
-        with pytest.raises(StoreError, match="memory only: 1 epochs, 1 runs"):
+        with pytest.raises(StoreError, match=r"memory only: epochs \(1\), runs \(1\)"):
             store.flush()
     assert ResultsStore.read(run_dir).runs().num_rows == 0
     store.close()

@@ -74,6 +74,17 @@ def test_report_of_something_else_exits_2(invoke: Callable[..., Result], tmp_pat
     assert result.stdout == ""
 
 
+def test_report_of_a_damaged_run_directory_names_the_file(
+    invoke: Callable[..., Result], run_dir: Path
+) -> None:
+    part = next((run_dir / "epochs").glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:100])
+    result = invoke("report", run_dir)
+    assert result.exit_code == 2
+    assert part.name in result.stderr
+    assert "damaged" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
