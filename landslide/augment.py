@@ -38,13 +38,17 @@ NOISE_PROBABILITY = 0.3
 NOISE_RANGE = (0.01, 0.05)  # standard deviation of the noise, in standard deviations of the band
 
 
-def build_augmentation(name: str, *, means: Sequence[float], stds: Sequence[float]) -> Augmentation:
+def build_augmentation(
+    name: str, *, means: Sequence[float], stds: Sequence[float], strength: float = 1.0
+) -> Augmentation:
     """The augmentation of that name.
 
     Args:
         name: a key of `AUGMENTATIONS`.
         means: mean of each band on the raw scale, length C; only "notes-clipped" uses it.
         stds: standard deviation of each band on the raw scale, length C; only "notes-clipped" uses it.
+        strength: factor of the ranges of the affine move, the elastic deformation and the noise, in [0, 4];
+            probabilities stay. At 0 the patches are still flipped and turned.
 
     Raises:
         SettingsError: there is no augmentation of that name.
@@ -53,7 +57,7 @@ def build_augmentation(name: str, *, means: Sequence[float], stds: Sequence[floa
         raise SettingsError(
             f"there is no augmentation {name!r}; the augmentations are {', '.join(sorted(AUGMENTATIONS))}"
         )
-    return AUGMENTATIONS[name](means, stds)
+    return AUGMENTATIONS[name](means, stds, strength)
 
 
 def dihedral(
@@ -66,7 +70,7 @@ def dihedral(
 
 
 def warp(
-    image: torch.Tensor, target: torch.Tensor, rng: np.random.Generator
+    image: torch.Tensor, target: torch.Tensor, rng: np.random.Generator, *, strength: float = 1.0
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """A small affine move (probability 0.5) and a mild elastic deformation (0.2), in one resampling.
 
@@ -74,32 +78,32 @@ def warp(
     the target by the nearest pixel; beyond the border both are mirrored, so that no new value appears.
     """
     affine, elastic = rng.random() < AFFINE_PROBABILITY, rng.random() < ELASTIC_PROBABILITY
-    if not affine and not elastic:
+    if not (affine or elastic) or strength == 0.0:
         return image, target
     height, width = target.shape
-    matrix = _affine_matrix(rng, height, width) if affine else [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    matrix = _affine_matrix(rng, height, width, strength) if affine else [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     theta = torch.tensor([matrix], dtype=torch.float32, device=image.device)
     grid = F.affine_grid(theta, [1, 1, height, width], align_corners=False)
     if elastic:
-        grid = grid + _elastic_field(rng, height, width).to(image.device)
+        grid = grid + strength * _elastic_field(rng, height, width).to(image.device)
     moved = F.grid_sample(image[None], grid, "bilinear", "reflection", align_corners=False)
     labels = F.grid_sample(target[None, None], grid, "nearest", "reflection", align_corners=False)
     return moved[0], labels[0, 0]
 
 
-def _standard(means: Sequence[float], stds: Sequence[float]) -> Augmentation:
+def _standard(means: Sequence[float], stds: Sequence[float], strength: float) -> Augmentation:
     def augment(
         image: torch.Tensor, target: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        image, target = warp(*dihedral(image, target, rng), rng)
+        image, target = warp(*dihedral(image, target, rng), rng, strength=strength)
         if rng.random() < NOISE_PROBABILITY:
-            image = image + _noise(image, rng)
+            image = image + strength * _noise(image, rng)
         return image, target
 
     return augment
 
 
-def _notes_clipped(means: Sequence[float], stds: Sequence[float]) -> Augmentation:
+def _notes_clipped(means: Sequence[float], stds: Sequence[float], strength: float) -> Augmentation:
     """As "standard", but the noise is added to the raw values and these are then clipped to [0, 1]."""
     mean = torch.tensor(means, dtype=torch.float32)[:, None, None]
     std = torch.tensor(stds, dtype=torch.float32)[:, None, None]
@@ -107,21 +111,21 @@ def _notes_clipped(means: Sequence[float], stds: Sequence[float]) -> Augmentatio
     def augment(
         image: torch.Tensor, target: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        image, target = warp(*dihedral(image, target, rng), rng)
+        image, target = warp(*dihedral(image, target, rng), rng, strength=strength)
         if rng.random() < NOISE_PROBABILITY:
             centre, spread = mean.to(image.device), std.to(image.device)
             raw = image * spread + centre
-            image = ((raw + _noise(raw, rng)).clamp(0.0, 1.0) - centre) / spread
+            image = ((raw + strength * _noise(raw, rng)).clamp(0.0, 1.0) - centre) / spread
         return image, target
 
     return augment
 
 
-def _dihedral_only(means: Sequence[float], stds: Sequence[float]) -> Augmentation:
+def _dihedral_only(means: Sequence[float], stds: Sequence[float], strength: float) -> Augmentation:
     return dihedral
 
 
-def _none(means: Sequence[float], stds: Sequence[float]) -> Augmentation:
+def _none(means: Sequence[float], stds: Sequence[float], strength: float) -> Augmentation:
     def augment(
         image: torch.Tensor, target: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,11 +140,11 @@ def _noise(image: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return torch.from_numpy(drawn).to(image.device) * deviation
 
 
-def _affine_matrix(rng: np.random.Generator, height: int, width: int) -> list[list[float]]:
+def _affine_matrix(rng: np.random.Generator, height: int, width: int, strength: float) -> list[list[float]]:
     """From a pixel of the result to its place in the source, both in [-1, 1] across the patch."""
-    angle = math.radians(rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES))
-    zoom = rng.uniform(1.0 - SCALE, 1.0 + SCALE)
-    shift_x, shift_y = rng.uniform(-2.0 * TRANSLATION, 2.0 * TRANSLATION, size=2)
+    angle = math.radians(strength * rng.uniform(-ROTATION_DEGREES, ROTATION_DEGREES))
+    zoom = 1.0 + strength * rng.uniform(-SCALE, SCALE)
+    shift_x, shift_y = strength * rng.uniform(-2.0 * TRANSLATION, 2.0 * TRANSLATION, size=2)
     cos, sin, aspect = math.cos(angle) / zoom, math.sin(angle) / zoom, height / width
     return [[cos, -sin * aspect, float(shift_x)], [sin / aspect, cos, float(shift_y)]]
 
@@ -158,8 +162,8 @@ def _elastic_field(rng: np.random.Generator, height: int, width: int) -> torch.T
     return field.permute(0, 2, 3, 1) * torch.tensor([2.0 / width, 2.0 / height])
 
 
-#: name -> function of the raw bands' means and standard deviations that builds the augmentation.
-AUGMENTATIONS: dict[str, Callable[[Sequence[float], Sequence[float]], Augmentation]] = {
+#: name -> function of the raw bands' means and standard deviations and the strength that builds the augmentation.
+AUGMENTATIONS: dict[str, Callable[[Sequence[float], Sequence[float], float], Augmentation]] = {
     "standard": _standard,
     "dihedral": _dihedral_only,
     "none": _none,

@@ -113,7 +113,12 @@ def prepare_run(settings: TrainSettings, seeds: Seeds, *, data: PackedDataset, d
         data=data,
         device=device,
         normalisation=normalisation,
-        augment=build_augmentation(settings.augmentation, means=normalisation.means, stds=normalisation.stds),
+        augment=build_augmentation(
+            settings.augmentation,
+            means=normalisation.means,
+            stds=normalisation.stds,
+            strength=settings.augmentation_strength,
+        ),
         model=model,
         loss=build_loss(settings.loss, positive_weight=weight, device=device),
         optimizer=optimizer,

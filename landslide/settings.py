@@ -109,6 +109,7 @@ _RULES: dict[str, _Name | _Number | _Flag] = {
     "epochs": _Number(int, 1, 100_000),
     "amp": _Flag(),
     "deterministic": _Flag(),
+    "augmentation_strength": _Number(float, 0.0, 4.0),
     "clip_grad_norm": _Number(float, 0.0, 1e6, above=True, optional=True),
     "ema_decay": _Number(float, 0.0, 0.99999, above=True, optional=True),
 }
@@ -142,6 +143,8 @@ class TrainSettings:
             float16 of the notes, because it needs no scaling of the loss and cannot overflow.
         deterministic: only operations with reproducible bits; acts on CUDA only (the CPU always has them).
             It costs time, and some architectures have no such operation, which ends the run at once.
+        augmentation_strength: factor of the ranges of rotation, zoom, shift, elastic deformation and noise, in
+            [0, 4]; flips, quarter turns and how often something happens stay. 1 is the notes' strength.
         clip_grad_norm: gradients are scaled down to at most this norm (L2, over all weights) before each
             step, in (0, 1e6]; None leaves them alone.
         ema_decay: share of the old average in the new one, after each step, of a moving average of the
@@ -167,6 +170,7 @@ class TrainSettings:
     epochs: int = 100
     amp: bool = True
     deterministic: bool = False
+    augmentation_strength: float = 1.0
     clip_grad_norm: float | None = None
     ema_decay: float | None = None
 

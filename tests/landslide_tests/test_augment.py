@@ -73,6 +73,41 @@ def test_no_transform_changes_the_range_of_values(name: str) -> None:
         assert moved[1].std() > 0.5  # nothing is flattened either
 
 
+@pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
+def test_without_strength_only_flips_turns_and_the_clipping_remain(name: str) -> None:
+    augment = build_augmentation(name, means=MEANS, stds=STDS, strength=0.0)
+    moves = build_augmentation("none" if name == "none" else "dihedral", means=MEANS, stds=STDS)
+    same = 0
+    for position in range(60):
+        moved, labels = augment(*patch(), patch_generator(0, 1, position))
+        expected, expected_labels = moves(*patch(), patch_generator(0, 1, position))
+        assert torch.equal(labels, expected_labels)
+        same += torch.equal(moved, expected)
+    assert same == 60 or (name == "notes-clipped" and 30 < same < 55)
+
+
+def test_strength_scales_the_noise_and_the_deformation(monkeypatch: pytest.MonkeyPatch) -> None:
+    ramp = torch.linspace(0, 1, 48).expand(3, 48, 48)  # moved, it changes by the length of the move
+
+    def moved(strength: float) -> torch.Tensor:
+        augment = build_augmentation("standard", means=MEANS, stds=STDS, strength=strength)
+        return augment(ramp, torch.zeros(48, 48), patch_generator(0, 1, 3))[0]
+
+    def change(strength: float) -> torch.Tensor:
+        return moved(strength) - moved(0.0)
+
+    monkeypatch.setattr("landslide.augment.AFFINE_PROBABILITY", 0.0)
+    monkeypatch.setattr("landslide.augment.ELASTIC_PROBABILITY", 0.0)
+    monkeypatch.setattr("landslide.augment.NOISE_PROBABILITY", 1.0)
+    assert torch.allclose(change(2.0), 2.0 * change(1.0), atol=1e-6)
+    assert change(1.0).std() > 0.005
+    monkeypatch.setattr("landslide.augment.ELASTIC_PROBABILITY", 1.0)
+    monkeypatch.setattr("landslide.augment.NOISE_PROBABILITY", 0.0)
+    one, two = (change(strength)[:, 8:-8, 8:-8] for strength in (1.0, 2.0))
+    assert torch.allclose(two, 2.0 * one, atol=1e-4)
+    assert one.std() > 0.001
+
+
 def test_the_notes_noise_flattens_raw_values_in_three_patches_of_ten() -> None:
     augment = build_augmentation("notes-clipped", means=MEANS, stds=STDS)
     image, target = patch()

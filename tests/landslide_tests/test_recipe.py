@@ -153,13 +153,13 @@ def test_the_precision_of_a_run_reaches_its_forward_pass(
     assert asked == [("cpu", True), ("cpu", False)]
 
 
-def sources(draws: int, size: int = 32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sources(draws: int, *, strength: float, size: int = 32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Angles in degrees, zooms and shifts in patch sides that `warp` draws, read from where pixels come from."""
     line = torch.arange(size, dtype=torch.float32)
     image, target = torch.stack(torch.meshgrid(line, line, indexing="xy")), torch.zeros(size, size)
     middle, angles, zooms, shifts = size // 2, [], [], []
     for position in range(draws):
-        moved = warp(image, target, patch_generator(0, 1, position))[0].numpy()
+        moved = warp(image, target, patch_generator(0, 1, position), strength=strength)[0].numpy()
         x, y = moved[:, middle - 1 : middle + 1, middle - 1 : middle + 1]
         across, down = x[0, 1] - x[0, 0], y[0, 1] - y[0, 0]
         angles.append(math.degrees(math.atan2(down, across)))
@@ -168,11 +168,15 @@ def sources(draws: int, size: int = 32) -> tuple[np.ndarray, np.ndarray, np.ndar
     return np.array(angles), np.array(zooms), np.array(shifts)
 
 
-def test_affine_moves_have_the_notes_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_affine_moves_have_the_notes_ranges_times_the_strength(
+    monkeypatch: pytest.MonkeyPatch, strength: float
+) -> None:
     monkeypatch.setattr(augment, "AFFINE_PROBABILITY", 1.0)
     monkeypatch.setattr(augment, "ELASTIC_PROBABILITY", 0.0)
-    angles, zooms, shifts = sources(1500)
-    for values, low, high in ((angles, -15, 15), (zooms, 0.9, 1.1), (shifts, -0.0625, 0.0625)):
+    angles, zooms, shifts = sources(1500, strength=strength)
+    for values, reach in ((angles, 15), (zooms - 1, 0.1), (shifts, 0.0625)):
+        low, high = -reach * strength, reach * strength
         span = high - low
         assert low - 0.01 * span <= values.min() <= low + 0.02 * span
         assert high - 0.02 * span <= values.max() <= high + 0.01 * span

@@ -84,6 +84,8 @@ def test_a_whole_number_is_accepted_where_a_number_is_asked_for_and_equals_it() 
         ("oversample", 0.5),
         ("amp", 1),
         ("deterministic", None),
+        ("augmentation_strength", -0.1),
+        ("augmentation_strength", None),
         ("clip_grad_norm", 0.0),
         ("ema_decay", 1.0),
         ("ema_decay", 0),

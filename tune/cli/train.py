@@ -75,6 +75,12 @@ def _or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> s
     "--augmentation", default=_DEFAULTS.augmentation, show_default=True, type=click.Choice(AUGMENTATION_NAMES)
 )
 @click.option(
+    "--augmentation-strength",
+    default=_DEFAULTS.augmentation_strength,
+    show_default=True,
+    help="Factor of the augmentation's ranges, 0 to 4.",
+)
+@click.option(
     "--patience",
     default=_DEFAULTS.patience,
     show_default=True,
