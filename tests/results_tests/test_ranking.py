@@ -12,6 +12,7 @@ import pytest
 from recorded_sweeps import SWEEP, epoch_record, run_record
 
 from results import ConfigRecord, ConfigState, ResultsStore, RunStatus, judge, rank_store
+from results.naming import varied
 from results.plan import Plan
 from results.ranking import Ranking, rank
 
@@ -199,6 +200,11 @@ def test_runs_of_configs_not_proposed_yet_are_missing_too(
     ranking = ranking_of(make_run_dir([[0.4, 0.41, 0.42], [0.5, 0.5, 0.5]], sweep=noted))
     assert (ranking.n_missing, ranking.plan.final) == (missing, final)
     assert [row.n_missing for row in ranking.rows] == [0, 0]
+
+
+def test_to_be_absent_differs_from_every_value() -> None:
+    assert varied({"a": {"cap": None, "lr": 1}, "b": {"lr": 1}}) == ("cap",)
+    assert varied({"a": {"cap": None}, "b": {"cap": None}}) == ()
 
 
 def test_names_say_what_tells_a_config_apart(make_run_dir: MakeRun) -> None:
