@@ -98,6 +98,54 @@ def test_a_model_whose_answers_are_not_finite_is_refused(
         evaluate(loaded, small_data.splits["val"], device="cpu")
 
 
+def test_test_time_augmentation_is_the_mean_over_the_four_mirror_images(
+    trained: tuple[LoadedModel, EpochMetrics],
+) -> None:
+    image = np.random.default_rng(2).normal(1, 0.5, size=(4, 64, 96)).astype(np.float32)
+    expected = np.zeros((64, 96))
+    for axes in ((), (2,), (1,), (1, 2)):
+        seen = predict_image(trained[0], np.flip(image, axes).copy(), device="cpu").probability
+        expected += np.flip(seen, tuple(axis - 1 for axis in axes)) / 4
+    mean = predict_image(trained[0], image, device="cpu", tta=True)
+    np.testing.assert_allclose(mean.probability, expected, atol=1e-6)
+    assert not np.allclose(
+        mean.probability, predict_image(trained[0], image, device="cpu").probability, atol=1e-3
+    )
+    mirrored = predict_image(trained[0], image[:, ::-1, ::-1].copy(), device="cpu", tta=True)
+    np.testing.assert_allclose(mirrored.probability[::-1, ::-1], mean.probability, atol=1e-6)
+
+
+def test_evaluation_with_test_time_augmentation_counts_what_prediction_with_it_gives(
+    trained: tuple[LoadedModel, EpochMetrics], small_data: PackedDataset
+) -> None:
+    loaded, _ = trained
+    split = small_data.splits["val"]
+    seen = evaluate(loaded, split, device="cpu", tta=True)
+    for i in range(len(split)):
+        mask = predict_image(loaded, split.images[i], device="cpu", tta=True).mask
+        assert abs(int((mask & split.masks[i]).sum()) - seen.patches.tp[i]) <= 1
+        assert abs(int((mask & (1 - split.masks[i])).sum()) - seen.patches.fp[i]) <= 1
+    assert seen.counts != evaluate(loaded, split, device="cpu").counts
+    assert not loaded.model.training
+
+
+def test_test_time_augmentation_bears_certainty_and_tells_nonsense(
+    trained: tuple[LoadedModel, EpochMetrics], small_data: PackedDataset
+) -> None:
+    certain = torch.nn.Conv2d(4, 1, 1)
+    with torch.no_grad():
+        certain.weight.zero_()
+        certain.bias.fill_(200.0)  # type: ignore[union-attr]
+    loaded = dataclasses.replace(trained[0], model=certain.eval())
+    image = small_data.splits["val"].images[0]
+    assert predict_image(loaded, image, device="cpu", tta=True).probability.min() > 0.99999
+    assert evaluate(loaded, small_data.splits["val"], device="cpu", tta=True).recall == 1.0
+    with torch.no_grad():
+        certain.bias.fill_(float("nan"))  # type: ignore[union-attr]
+    with pytest.raises(ModelError, match="not finite"):
+        evaluate(loaded, small_data.splits["val"], device="cpu", tta=True)
+
+
 def test_a_lack_of_memory_has_its_own_error(
     trained: tuple[LoadedModel, EpochMetrics], small_data: PackedDataset
 ) -> None:
