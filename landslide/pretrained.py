@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
 import huggingface_hub
 import segmentation_models_pytorch as smp
 import timm
@@ -52,7 +53,8 @@ def weight_files(backbone: str, weights: str) -> WeightFiles:
 def fetch_weights(settings: TrainSettings) -> Path | None:
     """The local file of the settings' pretrained weights, downloaded if necessary.
 
-    Call it once per machine before trials start: afterwards `build_model` needs no network.
+    Call it once per machine before trials start: afterwards `build_model` needs no network. Where several
+    processes of a machine call it at once, one downloads and the others wait.
 
     Returns:
         The file, or None where the settings ask for no pretrained weights.
@@ -68,11 +70,21 @@ def fetch_weights(settings: TrainSettings) -> Path | None:
     if (silence := _why_silent()) is not None:
         raise ModelError(_missing(settings, files, silence))
     try:
-        for name in files.names:
-            downloaded = huggingface_hub.hf_hub_download(files.repository, name, revision=files.revision)
+        with _download_lock(files):
+            if (path := files.cached()) is not None:  # another process had the lock and has fetched it
+                return path
+            for name in files.names:
+                downloaded = huggingface_hub.hf_hub_download(files.repository, name, revision=files.revision)
     except (OSError, ValueError, RuntimeError) as error:  # the hub's errors are all one of these
         raise ModelError(_missing(settings, files, f"its download failed ({_first_line(error)})")) from error
     return Path(downloaded)
+
+
+def _download_lock(files: WeightFiles) -> filelock.BaseFileLock:
+    """Held by the process that downloads a repository; the operating system frees it when that dies."""
+    folder = Path(constants.HF_HUB_CACHE)
+    folder.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(folder / f"{files.repository.replace('/', '--')}.landslide-tune.lock")
 
 
 def _why_silent() -> str | None:

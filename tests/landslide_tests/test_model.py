@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import socket
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +156,40 @@ def test_cached_timm_weights_are_used_without_asking_the_network(
     source = donor.conv_stem.weight
     for band in range(6):  # band i gets colour i mod 3, scaled by 3 / bands
         assert torch.allclose(stem[:, band], source[:, band % 3] * 3 / 6)
+
+
+def test_trials_that_start_together_download_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    weights, downloads = tmp_path / "model.safetensors", []
+    hurry = threading.Barrier(8)
+
+    def download(repository: str, name: str, *, revision: str | None) -> str:
+        downloads.append(name)
+        time.sleep(0.05)
+        weights.touch()
+        return str(weights)
+
+    def answers() -> None:
+        hurry.wait(timeout=30)  # all have seen that nothing is cached
+
+    monkeypatch.setattr(pretrained.WeightFiles, "cached", lambda self: weights if weights.exists() else None)
+    monkeypatch.setattr(pretrained, "_why_silent", answers)
+    monkeypatch.setattr(pretrained.huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    settings = TrainSettings(backbone=TINY, encoder_weights="imagenet")
+    with ThreadPoolExecutor(8) as pool:
+        paths = list(pool.map(fetch_weights, [settings] * 8))
+    assert paths == [weights] * 8
+    assert downloads == ["model.safetensors"]
+
+
+def test_a_hub_cache_that_cannot_be_written_is_an_error_with_a_way_out(
+    nothing_cached: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(pretrained, "_why_silent", lambda: None)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / "hub"))
+    with pytest.raises(ModelError, match="HF_HUB_CACHE"):
+        fetch_weights(TrainSettings(backbone=TINY, encoder_weights="imagenet"))
 
 
 def test_no_weights_asked_for_means_no_file() -> None:
