@@ -65,8 +65,9 @@ def ship(run_dir: Path, to: str, shipment: Shipment, *, say: Callable[[str], Non
     place = destination(to, shipment.endpoint)
     store = ResultsStore.read(run_dir)
     ranking = rank_store(store)
-    picked = pick_model(run_dir, ranking, shipment.config, pick=shipment.pick)
-    facts = manifest_facts(store, ranking, picked, judge(ranking))
+    verdict = judge(ranking)
+    picked = pick_model(run_dir, ranking, shipment.config, pick=shipment.pick, verdict=verdict)
+    facts = manifest_facts(store, ranking, picked, verdict)
     say(f"checking {picked.path} on the validation split: {picked.why}")
     set_threads(int(store.sweep.get("threads", 1)))  # another number of threads gives other bits
     verify_checkpoint(picked.path, recorded_data(store.sweep), facts["run"]["val_iou"], shipment.device)
