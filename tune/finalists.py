@@ -9,7 +9,8 @@ most of what smarter allocation rules gain in simulation.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -33,9 +34,11 @@ class ScreenedRun:
 def choose_finalists(runs: Sequence[ScreenedRun]) -> list[str]:
     """The configs to be completed: the best max(2, ceil(sqrt(M))) of M configs.
 
-    Configs are ordered by how many of their replicates survived the screening, then by the mean over replicates of the
-    best value up to the largest epoch that *all* runs reached, so that no run is credited for being longer. Equal
-    configs keep the order in which they were proposed. Failed runs and runs without a single value do not count.
+    A config is ordered by the mean of its finished runs' best values. That mean is of its lucky replicates and
+    flatters, which is right here: who might be the best is completed, and then the mean is honest. Configs without a
+    finished run come after, by the mean over replicates of the best value up to the largest epoch that *all* runs
+    reached, so that no run is credited for being longer. Equal configs keep the order in which they were proposed.
+    Failed runs and runs without a single value do not count.
 
     Returns:
         config ids, the most promising first.
@@ -48,10 +51,15 @@ def choose_finalists(runs: Sequence[ScreenedRun]) -> list[str]:
         return []
     common = min(len(run.values) for group in by_config.values() for run in group)
     keep = max(2, math.ceil(math.sqrt(len(by_config))))
-    return sorted(by_config, key=lambda config_id: _merit(by_config, config_id, common), reverse=True)[:keep]
+    merits = {config_id: _merit(group, common) for config_id, group in by_config.items()}
+    return sorted(by_config, key=lambda config_id: merits[config_id], reverse=True)[:keep]
 
 
-def _merit(by_config: Mapping[str, Sequence[ScreenedRun]], config_id: str, common: int) -> tuple[int, float]:
-    group = by_config[config_id]
-    best = [max((v for v in run.values[:common] if not math.isnan(v)), default=-math.inf) for run in group]
-    return sum(run.finished for run in group), sum(best) / len(best)
+def _merit(group: Sequence[ScreenedRun], common: int) -> tuple[bool, float]:
+    finished = [_best(run.values) for run in group if run.finished]
+    early = [_best(run.values[:common]) for run in group]
+    return bool(finished), statistics.fmean(finished or early)
+
+
+def _best(values: Sequence[float]) -> float:
+    return max((value for value in values if not math.isnan(value)), default=-math.inf)

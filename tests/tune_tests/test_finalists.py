@@ -11,11 +11,22 @@ def runs(*rows: tuple[str, bool, list[float]]) -> list[ScreenedRun]:
     return [ScreenedRun(config_id, finished, tuple(values)) for config_id, finished, values in rows]
 
 
-def test_survivors_come_before_better_but_shorter_runs() -> None:
+def test_configs_with_a_finished_run_come_first() -> None:
     found = choose_finalists(
         runs(("a", True, [0.1, 0.2]), ("b", False, [0.9]), ("c", False, [0.3]), ("d", False, [0.2]))
     )
     assert found == ["a", "b"]
+
+
+def test_the_best_mean_of_finished_runs_wins_although_a_replicate_was_stopped() -> None:
+    found = choose_finalists(
+        runs(
+            ("steady", True, [0.1, 0.20]), ("steady", True, [0.1, 0.22]),
+            ("strong", True, [0.1, 0.30]), ("strong", False, [0.05]),
+            ("weak", True, [0.1, 0.1]), ("weak", False, [0.05]),
+        )
+    )  # fmt: skip
+    assert found == ["strong", "steady"]
 
 
 def test_a_longer_run_gets_no_credit_for_its_later_epochs() -> None:
