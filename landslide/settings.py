@@ -144,7 +144,7 @@ class TrainSettings:
         deterministic: only operations with reproducible bits; acts on CUDA only (the CPU always has them).
             It costs time, and some architectures have no such operation, which ends the run at once.
         augmentation_strength: factor of the ranges of rotation, zoom, shift, elastic deformation and noise, in
-            [0, 4]; flips, quarter turns and how often something happens stay. 1 is the notes' strength.
+            [0, 4]; flips, quarter turns and how often something happens stay.
         clip_grad_norm: gradients are scaled down to at most this norm (L2, over all weights) before each
             step, in (0, 1e6]; None leaves them alone.
         ema_decay: share of the old average in the new one, after each step, of a moving average of the

@@ -74,6 +74,18 @@ def test_train_evaluate_and_predict_work_in_a_row(call: Call, tiny_dataset: Path
         with Image.open(tmp_path / "out" / f"{image.stem}.png") as picture:
             assert picture.height == 256
 
+    averaged = call(
+        "evaluate", model, "--data", tiny_dataset, "--split", "val", "--tta", "--threads", 1, "--json"
+    )
+    assert json.loads(averaged.stdout)["tta"] is True
+    assert json.loads(averaged.stdout)["best_threshold_iou"] != json.loads(seen.stdout)["best_threshold_iou"]
+    assert call("predict", model, images[0], "--out", tmp_path / "tta", "--tta").exit_code == 0
+    with (
+        h5py.File(tmp_path / "out" / images[0].name) as one,
+        h5py.File(tmp_path / "tta" / images[0].name) as mean,
+    ):
+        assert not np.array_equal(one["probability"][:], mean["probability"][:])
+
 
 @pytest.mark.slow
 def test_an_interrupted_train_goes_on_with_the_same_command(

@@ -40,6 +40,9 @@ threshold_option = click.option(
     metavar="T|auto",
     help="Probability from which a pixel is a landslide; auto takes the model's own, chosen on validation.",
 )
+tta_option = click.option(
+    "--tta", is_flag=True, help="Average over the four mirror images of each patch; four times the time."
+)
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:INDEX."
 )
@@ -53,6 +56,7 @@ threads_option = click.option(
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of the dataset.")
 @click.option("--split", default="test", show_default=True, type=click.Choice(["train", "val", "test"]))
 @threshold_option
+@tta_option
 @device_option
 @threads_option
 @as_json_option
@@ -61,6 +65,7 @@ def evaluate(
     data: Path,
     split: str,
     threshold: float | str,
+    tta: bool,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -83,7 +88,8 @@ def evaluate(
         raise DatasetError(
             f"{data}: there is no labelled {split!r} split; there are {', '.join(packed.splits)}"
         )
-    seen = evaluate_model(loaded, packed.splits[split], device=device, threshold=_chosen(threshold, loaded))
+    used = _chosen(threshold, loaded)
+    seen = evaluate_model(loaded, packed.splits[split], device=device, threshold=used, tta=tta)
     result = {
         "model": str(model),
         "model_version": loaded.info.model_version,
@@ -92,6 +98,7 @@ def evaluate(
         "data_id": packed.data_id,
         "trained_on_this_data": loaded.info.data_id == packed.data_id,
         "threshold": seen.threshold,
+        "tta": tta,
         "iou": seen.iou,
         "f1": seen.f1,
         "precision": seen.precision,
@@ -112,6 +119,7 @@ def evaluate(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder to write to; made if missing."
 )
 @threshold_option
+@tta_option
 @device_option
 @threads_option
 @as_json_option
@@ -120,6 +128,7 @@ def predict(
     images: tuple[Path, ...],
     out: Path,
     threshold: float | str,
+    tta: bool,
     device: str,
     threads: int | None,
     as_json: bool,
@@ -147,7 +156,7 @@ def predict(
         out.mkdir(parents=True, exist_ok=True)
         for path in images:
             image = read_image(path, bands=loaded.info.in_channels)
-            prediction = predict_image(loaded, image, device=device, threshold=used)
+            prediction = predict_image(loaded, image, device=device, threshold=used, tta=tta)
             write_prediction(out / f"{path.stem}.h5", prediction, model_version=loaded.info.model_version)
             quicklook(image, prediction.probability, prediction.mask).save(out / f"{path.stem}.png")
             positive, mean = float(prediction.mask.mean()), float(prediction.probability.mean())
@@ -157,7 +166,7 @@ def predict(
     except OSError as error:
         raise click.BadParameter(f"{out} cannot be written ({error})", param_hint="--out") from error
     if as_json:
-        print_json({"threshold": used, "images": rows})
+        print_json({"threshold": used, "tta": tta, "images": rows})
 
 
 def _prepare(device: str, threads: int | None) -> str:
