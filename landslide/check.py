@@ -14,16 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from landslide import official
 from landslide.layout import SPLITS, DatasetFiles, inspect_dataset
 from landslide.progress import Progress
 from landslide.sides import SIDE_MULTIPLE
 from landslide.survey import Survey
-
-#: Landslide4Sense as published: patches, and patches without any landslide pixel, per split.
-_OFFICIAL_PATCHES = {"train": 3799, "val": 245, "test": 800}
-_OFFICIAL_EMPTY = {"train": 1568, "val": 99, "test": 264}
-_OFFICIAL_TRAIN_POSITIVE = 1_442_790
-_OFFICIAL_SHAPE = (14, 128)
 
 
 @dataclass(frozen=True)
@@ -180,24 +175,24 @@ def _notes(reports: Sequence[SplitReport]) -> list[str]:
 def _official_notes(reports: Sequence[SplitReport]) -> list[str]:
     """How patches that look like Landslide4Sense compare with its published counts."""
     shapes = {(report.bands, report.patch_size) for report in reports if report.patches}
-    if shapes != {_OFFICIAL_SHAPE}:
+    if shapes != {(official.BANDS, official.PATCH_SIZE)}:
         return []
     counts = {report.split: report.patches for report in reports}
-    official = " / ".join(str(count) for count in _OFFICIAL_PATCHES.values())
-    found = " / ".join(str(counts.get(split, 0)) for split in _OFFICIAL_PATCHES)
-    if counts != _OFFICIAL_PATCHES:
-        return [f"{found} train / val / test patches; Landslide4Sense as published has {official}"]
+    published = " / ".join(str(count) for count in official.PATCHES.values())
+    found = " / ".join(str(counts.get(split, 0)) for split in official.PATCHES)
+    if counts != official.PATCHES:
+        return [f"{found} train / val / test patches; Landslide4Sense as published has {published}"]
     differing = [
         f"{report.split} has {report.empty_patches} patches without landslides instead of "
-        f"{_OFFICIAL_EMPTY[report.split]}"
+        f"{official.EMPTY[report.split]}"
         for report in reports
-        if report.labelled and report.empty_patches != _OFFICIAL_EMPTY[report.split]
+        if report.labelled and report.empty_patches != official.EMPTY[report.split]
     ]
     differing += [
-        f"train has {report.positive_pixels} landslide pixels instead of {_OFFICIAL_TRAIN_POSITIVE}"
+        f"train has {report.positive_pixels} landslide pixels instead of {official.TRAIN_POSITIVE_PIXELS}"
         for report in reports
-        if report.split == "train" and report.positive_pixels != _OFFICIAL_TRAIN_POSITIVE
+        if report.split == "train" and report.positive_pixels != official.TRAIN_POSITIVE_PIXELS
     ]
     if differing:
-        return [f"as many patches as Landslide4Sense ({official}), but other labels: {'; '.join(differing)}"]
-    return [f"patches ({official}) and labels have the counts of Landslide4Sense as published"]
+        return [f"as many patches as Landslide4Sense ({published}), but other labels: {'; '.join(differing)}"]
+    return [f"patches ({published}) and labels have the counts of Landslide4Sense as published"]

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
-import time
 import uuid
 import zipfile
 from collections.abc import Callable, Mapping
@@ -28,13 +27,13 @@ from landslide.contract import read_checkpoint
 from landslide.errors import ModelError
 from landslide.metrics import PatchCounts
 from landslide.model import rebuild_model
+from landslide.moving import move
 from landslide.settings import REPORTING_THRESHOLD
 
 #: What a checkpoint says about the model's quality, each by its name in `EpochMetrics`.
 METRIC_NAMES = ("val_iou", "val_f1", "val_precision", "val_recall")
 #: What a checkpoint says about training data whose name nobody told.
 UNNAMED = "unnamed"
-_PAUSES = (0.05, 0.1, 0.2, 0.4)  # seconds between attempts to replace a file on Windows
 
 
 @dataclass(frozen=True)
@@ -197,23 +196,11 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        _move(temporary, path)
+        move(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-
-
-def _move(source: Path, target: Path) -> None:
-    """`os.replace`, patient with Windows, where a virus scanner or a reader may hold the target for a moment."""
-    for pause in _PAUSES if os.name == "nt" else ():
-        try:
-            os.replace(source, target)
-        except PermissionError:
-            time.sleep(pause)
-        else:
-            return
-    os.replace(source, target)
 
 
 def _info(checkpoint: Mapping[str, Any]) -> ModelInfo:

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from landslide.checkpoint import LoadedModel, replace_file
 from landslide.device import out_of_memory_named
 from landslide.errors import ModelError
-from landslide.model import SIDE_MULTIPLE
 from landslide.settings import REPORTING_THRESHOLD
+from landslide.sides import SIDE_MULTIPLE
 from landslide.tta import MeanOfViews
 
 

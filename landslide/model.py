@@ -35,9 +35,6 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "upernet": smp.UPerNet,
 }
 
-#: Every shipped encoder halves its input five times, so sides that are multiples of this always fit.
-SIDE_MULTIPLE = 32
-
 
 def encoder_problems(settings: TrainSettings) -> list[str]:
     """What is wrong with the encoder's name and its weights' name; asks no network."""

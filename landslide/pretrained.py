@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import filelock
 import huggingface_hub
@@ -18,7 +17,7 @@ import segmentation_models_pytorch as smp
 import timm
 from huggingface_hub import constants, get_session
 
-from landslide.errors import ModelError
+from landslide.errors import ModelError, first_line
 from landslide.settings import TrainSettings
 
 #: Seconds in which the hub has to answer the first request; name resolution counts.
@@ -76,7 +75,7 @@ def fetch_weights(settings: TrainSettings) -> Path | None:
             for name in files.names:
                 downloaded = huggingface_hub.hf_hub_download(files.repository, name, revision=files.revision)
     except (OSError, ValueError, RuntimeError) as error:  # the hub's errors are all one of these
-        raise ModelError(_missing(settings, files, f"its download failed ({_first_line(error)})")) from error
+        raise ModelError(_missing(settings, files, f"its download failed ({first_line(error)})")) from error
     return Path(downloaded)
 
 
@@ -98,7 +97,7 @@ def _why_silent() -> str | None:
         try:
             get_session().head(constants.ENDPOINT, timeout=ANSWER_SECONDS)
         except Exception as error:  # whatever the HTTP client of the day raises, the hub did not answer
-            reason = f"{type(error).__name__}: {_first_line(error)}"
+            reason = f"{type(error).__name__}: {first_line(error)}"
             answer.append(f"{constants.ENDPOINT} cannot be reached ({reason})")
         else:
             answer.append(None)
@@ -118,7 +117,3 @@ def _missing(settings: TrainSettings, files: WeightFiles, reason: str) -> str:
         f"is a network with `hf download {files.repository} {' '.join(files.names)}{revision}` and copy "
         f"that cache (the environment variable HF_HUB_CACHE says where it is)"
     )
-
-
-def _first_line(error: Any) -> str:
-    return (str(error).strip().splitlines() or ["no further message"])[0]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from landslide import official
 from landslide.augment import Augmentation, build_augmentation
 from landslide.batches import Normalisation
 from landslide.checkpoint import METRIC_NAMES, UNNAMED, ModelInfo, library_versions
@@ -21,9 +22,6 @@ from landslide.model import build_model, check_patch_size
 from landslide.packed import PackedDataset
 from landslide.schedules import build_schedule
 from landslide.settings import Seeds, TrainSettings
-
-#: Landslide4Sense as published: patches per split, bands, side of a patch in pixels.
-_LANDSLIDE4SENSE = ({"train": 3799, "val": 245, "test": 800}, 14, 128)
 
 
 @dataclass(frozen=True)
@@ -136,8 +134,8 @@ def dataset_name(data: PackedDataset) -> str:
     "Landslide4Sense" where numbers of patches and bands and the size are those of the published dataset (its
     test split may be missing, as it has no labels in some copies), otherwise "unnamed" with the content's id.
     """
-    published, bands, size = _LANDSLIDE4SENSE
     counts = {name: len(split.ids) for name, split in data.splits.items()}
-    if (data.bands, data.patch_size) == (bands, size) and counts == {n: published.get(n) for n in counts}:
+    shape = (data.bands, data.patch_size)
+    if shape == (official.BANDS, official.PATCH_SIZE) and counts.items() <= official.PATCHES.items():
         return "Landslide4Sense"
     return f"{UNNAMED} (data id {data.data_id})"

@@ -13,10 +13,10 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -25,6 +25,9 @@ from tune.execution import Execution
 from tune.progress import Progress, shown
 from tune.sweep import Sweep
 from tune.workplace import Workplace
+
+if TYPE_CHECKING:
+    from tune.ray_adapter import Desk
 
 #: Ray's own settings, fixed before Ray is imported; each saves time, files or noise (see the package's README).
 _RAY_ENVIRONMENT = {
@@ -40,6 +43,12 @@ _RAY_ENVIRONMENT = {
 }
 #: A worker's environment: weights were fetched before the first trial, so that no trial waits for a network.
 _WORKER_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+#: Ray Tune's own loggers that print a traceback per lost process, or a line per trial.
+_QUIET = (
+    "ray.tune.analysis.experiment_analysis",
+    "ray.tune.execution.tune_controller",
+    "ray.tune.experiment.trial",
+)
 #: How often Ray may restart a trial whose process was lost; it goes on from its own last checkpoint.
 MAX_PROCESS_LOSSES = 2
 
@@ -56,10 +65,13 @@ def run_on_ray(execution: Execution, workplace: Workplace, *, slots: int, consol
     Returns:
         True when the sweep is complete, False when it was interrupted or Ray gave up; nothing recorded is lost.
     """
+    from tune.ray_adapter import Desk
+
     with graceful_signals(), _scratch() as storage:
         try:
             with shown(Progress(execution, slots=slots), console) as on_step:
-                _fit(execution, workplace, slots=slots, storage=storage, on_step=on_step)
+                desk = Desk(execution, workplace, on_step=on_step, say=console.print)
+                _fit(desk, slots=slots, storage=storage)
         except KeyboardInterrupt:
             pass
         except RuntimeError as error:  # ray.tune.TuneError and Ray's own errors are all of these
@@ -86,7 +98,8 @@ def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[int]:
     os.environ.update({name: os.environ.get(name, value) for name, value in _RAY_ENVIRONMENT.items()})
     import ray
 
-    logging.getLogger("ray.tune.analysis.experiment_analysis").setLevel(logging.ERROR)
+    for name in _QUIET:  # what they tell of a trial, our rows and lines tell as well
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     options: dict[str, Any] = {"address": address}
     if address is None:
         options = {"address": "local", "include_dashboard": False}
@@ -122,15 +135,13 @@ def _slots_on(sweep: Sweep, node: Mapping[str, float]) -> int:
     return min(by_cpu, by_gpu)
 
 
-def _fit(
-    execution: Execution, workplace: Workplace, *, slots: int, storage: Path, on_step: Callable[[], None]
-) -> None:
+def _fit(desk: Desk, *, slots: int, storage: Path) -> None:
     from ray import tune as ray_tune
 
-    from tune.ray_adapter import Desk, SpecScheduler, SpecSearcher, StepCallback
+    from tune.ray_adapter import SpecScheduler, SpecSearcher, StepCallback
     from tune.ray_trial import LandslideTrial
 
-    sweep, desk = workplace.sweep, Desk(execution, workplace, on_step)
+    sweep = desk.workplace.sweep
     resources = {"cpu": sweep.cpus_per_trial, "gpu": sweep.gpus_per_trial}
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(LandslideTrial, resources),

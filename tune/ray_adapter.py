@@ -27,10 +27,18 @@ class Desk:
         execution: the sweep being executed.
         workplace: its paths.
         on_step: called on each turn of Ray's loop, for a progress display.
+        say: tells the user one line.
     """
 
-    def __init__(self, execution: Execution, workplace: Workplace, on_step: Callable[[], None]) -> None:
-        self.execution, self.workplace, self.on_step = execution, workplace, on_step
+    def __init__(
+        self,
+        execution: Execution,
+        workplace: Workplace,
+        *,
+        on_step: Callable[[], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.execution, self.workplace, self.on_step, self.say = execution, workplace, on_step, say
         self.specs: dict[str, TrialSpec] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Desk:
@@ -91,8 +99,18 @@ class SpecScheduler(FIFOScheduler):  # type: ignore[misc]
         action = execution.on_epoch(spec, metrics, node=result["node"])
         return str(TrialScheduler.CONTINUE if action is Action.CONTINUE else TrialScheduler.STOP)
 
-    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """The trial raised, or its process was lost, more often than Ray may restart it."""
+
+class StepCallback(ray_tune.Callback):  # type: ignore[misc]
+    """Turns Ray's loop into ticks of the execution."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """The trial raised, or its process was lost, more often than Ray may restart it.
+
+        The scheduler's hook of the same name is no use: Ray calls it at every restart as well.
+        """
         spec, execution = self._desk.specs[trial.trial_id], self._desk.execution
         error = trial.get_pickled_error() or trial.get_error()
         if isinstance(error, RayTaskError):
@@ -101,12 +119,11 @@ class SpecScheduler(FIFOScheduler):  # type: ignore[misc]
             why = f"its process was lost {trial.num_failures} times: {type(error).__name__}"
             execution.on_end(spec, RunEnd("failed", why, str(error)))
 
-
-class StepCallback(ray_tune.Callback):  # type: ignore[misc]
-    """Turns Ray's loop into ticks of the execution."""
-
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Ray restarts the trial, which goes on from its own last epoch."""
+        self._desk.say(
+            f"{self._desk.specs[trial.trial_id].trial_key}: its process was lost, going on in another one"
+        )
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """One turn of Ray's loop has ended."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from landslide import model, moving, sides
+from landslide import moving
 from landslide.moving import move
 
 
@@ -65,7 +65,3 @@ def test_elsewhere_a_refusal_is_final(source: Path, tmp_path: Path, monkeypatch:
     with pytest.raises(PermissionError):
         move(source, tmp_path / "target")
     assert busy.calls == 1
-
-
-def test_the_models_and_the_checks_ask_for_the_same_sides() -> None:
-    assert model.SIDE_MULTIPLE == sides.SIDE_MULTIPLE

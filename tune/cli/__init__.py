@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from landslide.errors import LandslideError
+from landslide.errors import LandslideError, OutOfMemory
 from results.errors import ResultsError
 from search_spaces.errors import SpaceError
 from tune.errors import SweepError
@@ -51,12 +51,15 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of the user's input is one screen on stderr and exit code 2."""
+        """Run the command; bad input is one screen on stderr and exit code 2, too little memory is exit code 1."""
         try:
             return super().invoke(ctx)
         except USER_ERRORS as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(2)
+        except OutOfMemory as error:
+            click.echo(f"error: {error}", err=True)
+            ctx.exit(1)
 
 
 @click.group(
