@@ -56,6 +56,29 @@ def test_the_space_and_the_sweep_of_the_readme_load(tmp_path: Path) -> None:
     assert (declared.title, declared.configs) == ("first-try", yaml.safe_load(sweep)["configs"])
 
 
+def test_the_table_of_settings_names_every_setting_with_its_default() -> None:
+    import json
+    from dataclasses import fields
+
+    from landslide import TrainSettings
+
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| ([^|]+) \|", README, flags=re.MULTILINE)
+    told = {
+        name.strip("` "): yaml.safe_load(default)
+        for names, defaults in rows
+        for name, default in zip(names.split(","), defaults.split(","), strict=True)
+    }
+    expected = {field.name: field.default for field in fields(TrainSettings) if field.name != "epochs"}
+    told = {name: float(value) if value in ("1e-4",) else value for name, value in told.items()}
+    assert json.dumps(told, sort_keys=True) == json.dumps(
+        {
+            name: int(value) if isinstance(value, float) and value == int(value) else value
+            for name, value in expected.items()
+        },
+        sort_keys=True,
+    )
+
+
 def test_paths_and_links_of_the_readme_exist() -> None:
     paths = re.findall(r"`((?:tune|landslide|search_spaces|results|tests)/[\w/.]+)`", README)
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
