@@ -29,7 +29,7 @@ from tune.workplace import Workplace
 if TYPE_CHECKING:
     from tune.ray_adapter import Desk
 
-#: Ray's own settings, fixed before Ray is imported; each saves time, files or noise (see the package's README).
+#: Ray's own settings, fixed before Ray is imported; each saves time, files or noise.
 _RAY_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # CSV, JSON and TensorBoard of every trial: ours is the store
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # one result without the metric must not end a sweep
