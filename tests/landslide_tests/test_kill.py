@@ -52,8 +52,8 @@ rng, done, runs, resumed = random.Random(0), 0, 0, []
 while done < kills:
     folder = out / f"killed {runs}"
     while True:
-        # Up to two thirds of a whole run: from before the first file to after the last.
-        pid, delay = child(folder), rng.uniform(0.0, whole_seconds * 2 / 3)
+        # From before the first step of an epoch to well into the third one after it.
+        pid, delay = child(folder), rng.uniform(0.0, 3 * whole_seconds / settings.epochs)
         until = time.monotonic() + (delay if done < kills else 600.0)
         while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0) and time.monotonic() < until:
             time.sleep(0.002)
@@ -78,11 +78,12 @@ def test_a_training_killed_at_20_random_moments_ends_with_the_bits_of_one_left_i
     tiny_dataset: Path, small_settings: Callable[..., TrainSettings], tmp_path: Path
 ) -> None:
     options = {"ema_decay": 0.9, "clip_grad_norm": 1.0, "scheduler": "one-cycle"}
-    settings = small_settings(epochs=4, batch_size=8, **options)
+    settings = small_settings(epochs=40, patience=40, batch_size=8, **options)
     arguments = [open_packed(tiny_dataset).path, tmp_path, json.dumps(settings.to_dict()), 20]
     driver = [sys.executable, "-c", DRIVER, *map(str, arguments)]
     done = subprocess.run(driver, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     assert told["kills"] == 20
+    assert told["runs"] == 1, "all of them in one training"
     assert told["after_a_state"] >= 5, "some kills came after an epoch was saved, so runs were resumed"
