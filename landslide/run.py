@@ -15,7 +15,6 @@ from landslide.batches import Normalisation
 from landslide.checkpoint import METRIC_NAMES, UNNAMED, ModelInfo, library_versions
 from landslide.device import forward_precision
 from landslide.ema import WeightAverage
-from landslide.errors import DatasetError
 from landslide.losses import Loss, build_loss, pos_weight
 from landslide.metrics import EpochMetrics
 from landslide.model import build_model, check_patch_size
@@ -77,8 +76,8 @@ class Run:
         )
 
 
-def check_data(data: PackedDataset) -> None:
-    """Raise `DatasetError` with everything that makes a dataset useless for training."""
+def data_problems(data: PackedDataset) -> list[str]:
+    """Everything that makes a dataset useless for training, although it can be read."""
     problems = [f"the dataset has no {name!r} split" for name in ("train", "val") if name not in data.splits]
     if not problems:
         if len(data.splits["train"].ids) < 2:
@@ -86,8 +85,7 @@ def check_data(data: PackedDataset) -> None:
         for name in ("train", "val"):
             if not data.splits[name].has_positive.any():
                 problems.append(f"no patch of the {name!r} split has a landslide, so IoU would mean nothing")
-    if problems:
-        raise DatasetError([f"{data.path}: {problem}" for problem in problems])
+    return problems
 
 
 def prepare_run(settings: TrainSettings, seeds: Seeds, *, data: PackedDataset, device: torch.device) -> Run:

@@ -23,13 +23,13 @@ from landslide.device import (
     reproducible_operations,
     start_counting_memory,
 )
-from landslide.errors import Diverged, ModelError
+from landslide.errors import DatasetError, Diverged, ModelError
 from landslide.evaluate import Assessment, assess
 from landslide.metrics import EpochMetrics, PatchCounts, f1, iou, precision, recall
 from landslide.packed import PackedDataset
 from landslide.randomness import epoch_order, layer_seed, patch_generator, torch_generators_set_to
 from landslide.resume import RunIdentity, restore_state, save_state
-from landslide.run import Run, check_data, prepare_run
+from landslide.run import Run, data_problems, prepare_run
 from landslide.schedules import step_schedule
 from landslide.settings import Seeds, TrainSettings
 
@@ -76,7 +76,8 @@ def train(
         Diverged: the loss or the model's answers stopped being finite.
         OutOfMemory: a batch did not fit the device.
     """
-    check_data(data)
+    if problems := data_problems(data):
+        raise DatasetError([f"{data.path}: {problem}" for problem in problems])
     what = f"{settings.architecture} with {settings.backbone} and batches of {settings.batch_size}"
     with out_of_memory_named(what, device):
         run = prepare_run(settings, seeds, data=data, device=torch.device(device))

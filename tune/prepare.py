@@ -30,6 +30,8 @@ def prepare(
         DatasetError: the dataset cannot be used; every problem.
         SweepError: the machine or a model cannot do what the sweep asks for; every problem.
     """
+    from landslide.run import data_problems
+
     problems = machine_problems(sweep) if on_this_machine else []
     try:
         data = open_packed(sweep.data_dir, progress=progress)
@@ -37,7 +39,8 @@ def prepare(
         if problems:
             raise SweepError([*problems, *error.problems]) from error
         raise
-    problems += [*data_problems(sweep, data), *model_problems(sweep, data)]
+    problems += [f"{sweep.data_dir}: {problem}" for problem in data_problems(data)]
+    problems += model_problems(sweep, data)
     if problems:
         raise SweepError(problems)
     return data
@@ -72,17 +75,6 @@ def machine_problems(sweep: Sweep) -> list[str]:
                 f"gpus_per_trial: a trial asks for {sweep.gpus_per_trial:g} GPUs, torch {torch.__version__} sees "
                 f"{gpus} on this machine; lower it, use --gpus-per-trial 0 for the CPU, or install a CUDA build "
                 "of torch"
-            )
-    return found
-
-
-def data_problems(sweep: Sweep, data: PackedDataset) -> list[str]:
-    """Why the dataset cannot be learnt from, although it can be read."""
-    found = []
-    for split in ("train", "val"):
-        if not data.splits[split].has_positive.any():
-            found.append(
-                f"{sweep.data_dir}: no patch of the {split} split has a landslide pixel; IoU would mean nothing"
             )
     return found
 

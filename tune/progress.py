@@ -62,13 +62,10 @@ class Progress:
     Args:
         execution: what is shown.
         slots: how many trials run at a time, for the time left.
-        clock: seconds; an argument so that tests need no waiting.
     """
 
-    def __init__(
-        self, execution: Execution, *, slots: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._execution, self._slots, self._clock = execution, max(1, slots), clock
+    def __init__(self, execution: Execution, *, slots: int) -> None:
+        self._execution, self._slots = execution, max(1, slots)
         self._told = {(key, run.spec.stage) for key, run in execution.runs.items() if run.status is not None}
 
     def news(self) -> Iterator[str]:

@@ -152,7 +152,7 @@ class Recorder:
             add(record)
         except StoreError as error:
             if not self._warned:
-                self._warn(f"results could not be written and are kept in memory: {error}")
+                self._warn(str(error))  # it says whether its rows are kept, and where
             self._warned = True
         else:
             self._warned = False

@@ -10,12 +10,12 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from landslide import Seeds, TrainSettings
 from search_spaces import Config, SearchSpace
+from search_spaces.errors import allowed
 from tune.replicates import Replicate, replicate
 from tune.schedulers import POLICIES
 from tune.searchers import SEARCHERS
@@ -134,9 +134,7 @@ class Sweep:
         for option, names in known.items():
             value = getattr(self, option)
             if value not in names:
-                near = get_close_matches(str(value), list(names), n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                found.append(f"{option}: {value!r} is not known; known: {', '.join(sorted(names))}{hint}")
+                found.append(f"{option}: {value!r} is not known; {allowed(value, names)}")
         return found
 
     def _bad_numbers(self) -> list[str]:

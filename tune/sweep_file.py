@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,19 @@ from search_spaces import (
     shipped_spaces,
     space_from_mapping,
 )
+from search_spaces.errors import allowed
 from tune.errors import SweepError
 from tune.sweep import OPTIONS, Sweep
 
 _OWN_KEYS = {"sweep", "space", "data", "set"}
+
+#: an option's declared type -> what a value must be (never a bool), and that in words.
+_KINDS: dict[str, tuple[Any, str]] = {
+    "str": (str, "text"),
+    "int": (int, "a whole number"),
+    "float": (int | float, "a number"),
+    "int | None": (int | None, "a whole number"),
+}
 
 
 @dataclass(frozen=True)
@@ -137,32 +145,14 @@ def _space(path: Path, declared: Any) -> SearchSpace:
 
 
 def _unknown_keys(content: Mapping[str, Any]) -> list[str]:
-    known = sorted({*OPTIONS, *_OWN_KEYS} - {"name"})
-    found = []
-    for key in content:
-        if key not in known:
-            near = get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            found.append(f"{key}: not an option of a sweep; known: {', '.join(known)}{hint}")
-    return found
+    known = {*OPTIONS, *_OWN_KEYS} - {"name"}
+    return [f"{key}: not an option of a sweep; {allowed(key, known)}" for key in content if key not in known]
 
 
 def _wrong_types(options: Mapping[str, Any]) -> list[str]:
     found = []
     for name, value in options.items():
-        kind = OPTIONS[name]
-        fits = {
-            "str": isinstance(value, str),
-            "int": isinstance(value, int) and not isinstance(value, bool),
-            "float": isinstance(value, int | float) and not isinstance(value, bool),
-            "int | None": value is None or (isinstance(value, int) and not isinstance(value, bool)),
-        }[kind]
-        if not fits:
-            what = {
-                "str": "text",
-                "int": "a whole number",
-                "float": "a number",
-                "int | None": "a whole number",
-            }[kind]
+        kind, what = _KINDS[OPTIONS[name]]
+        if isinstance(value, bool) or not isinstance(value, kind):
             found.append(f"{name}: {value!r} is not {what}")
     return found

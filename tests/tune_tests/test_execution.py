@@ -85,6 +85,15 @@ def drive(execution: Execution, *, slots: int = 1, epochs: int | None = None) ->
                     del running[spec]
 
 
+def run_to_its_end(execution: Execution, spec: TrialSpec) -> None:
+    """One trial by itself, until it ends or is stopped."""
+    for event in events(spec, execution.known_epochs(spec), execution.sweep):
+        if isinstance(event, RunEnd):
+            execution.on_end(spec, event)
+        elif execution.on_epoch(spec, event) is not Action.CONTINUE:
+            return
+
+
 def rows(store: ResultsStore, table: str) -> list[dict[str, Any]]:
     volatile = {"timestamp", "wall_seconds"}
     found = getattr(store, table)().to_pylist()
@@ -181,20 +190,11 @@ def test_an_interruption_between_two_completions_is_not_the_end(tmp_path: Path) 
     with new_store(tmp_path / "run", sweep) as store:
         execution = execution_on(sweep, store)
         while (spec := execution.next_trial()) is not None and spec.stage == "screen":
-            for event in events(spec, execution.known_epochs(spec), sweep):
-                if isinstance(event, RunEnd):
-                    execution.on_end(spec, event)
-                elif execution.on_epoch(spec, event) is not Action.CONTINUE:
-                    break
+            run_to_its_end(execution, spec)
         assert spec is not None
         waiting = sum(row["action"] == "complete" for row in rows(store, "decisions")) - 1
         assert waiting > 0
-        for event in events(spec, execution.known_epochs(spec), sweep):
-            _ = (
-                execution.on_end(spec, event)
-                if isinstance(event, RunEnd)
-                else execution.on_epoch(spec, event)
-            )
+        run_to_its_end(execution, spec)
         assert not execution.running
         assert not execution.complete
         assert not execution.done
@@ -243,12 +243,7 @@ def test_a_torn_file_of_patch_counts_is_a_warning(tmp_path: Path) -> None:
         assert spec is not None
         (checkpoints / spec.trial_key).mkdir(parents=True)
         (checkpoints / spec.trial_key / "best_patches.npz").write_bytes(b"PK torn")
-        for event in events(spec, 0, sweep):
-            _ = (
-                execution.on_end(spec, event)
-                if isinstance(event, RunEnd)
-                else execution.on_epoch(spec, event)
-            )
+        run_to_its_end(execution, spec)
         assert store.runs().num_rows == 1
     assert [spec.trial_key in warning for warning in warnings] == [True]
 
@@ -272,12 +267,7 @@ def test_a_failure_is_a_status_with_its_reason_and_the_sweep_goes_on(tmp_path: P
         assert broken is not None
         assert sound is not None
         execution.on_end(broken, RunEnd("diverged", "loss is NaN in epoch 1"))
-        for event in events(sound, 0, sweep):
-            _ = (
-                execution.on_end(sound, event)
-                if isinstance(event, RunEnd)
-                else execution.on_epoch(sound, event)
-            )
+        run_to_its_end(execution, sound)
         runs = {run["trial_key"]: run for run in store.runs().to_pylist()}
     assert runs[broken.trial_key]["status"] == RunStatus.DIVERGED
     assert runs[broken.trial_key]["best_value"] is None
