@@ -10,9 +10,10 @@ import pyarrow.parquet as pq
 
 from results.atomic import replace_file
 from results.errors import StoreError
+from results.migration import conform
 from results.parquet_file import patiently, read_parquet
 from results.records import ConfigRecord
-from results.schema import CONFIG_COLUMNS, ConfigEntry, config_table, conform
+from results.schema import CONFIG_COLUMNS, CONFIGS, ConfigEntry, config_table
 
 
 class ConfigFile:
@@ -80,6 +81,8 @@ class ConfigFile:
         if not self._path.exists():
             return CONFIG_COLUMNS.empty_table()
         table = patiently(lambda: read_parquet(self._path), self._path)
-        declared = [name for name in table.column_names if name in CONFIG_COLUMNS.names]
-        conform(table.select(declared), CONFIG_COLUMNS, str(self._path))
-        return table
+        rows = conform(table, CONFIGS, str(self._path))
+        for name in table.column_names:
+            if name not in CONFIG_COLUMNS.names:
+                rows = rows.append_column(table.schema.field(name), table.column(name))
+        return rows

@@ -127,3 +127,18 @@ class PatchRecord:
     tp: int
     fp: int
     fn: int
+
+
+@dataclass(frozen=True)
+class ThresholdRecord:
+    """Pixel counts of the validation split at one threshold, at a run's best epoch; columns in `schema.THRESHOLDS`."""
+
+    sweep_id: str
+    trial_key: str
+    config_id: str
+    replicate: int
+    epoch: int
+    threshold: float
+    tp: int
+    fp: int
+    fn: int

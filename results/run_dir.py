@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from results.atomic import replace_text
 from results.errors import StoreError
+from results.migration import upgraded_sweep
 from results.parquet_file import patiently
 from results.schema import SCHEMA_VERSION, TABLES, check_version
 
@@ -23,11 +24,28 @@ _OWN_NAMES = {_LOCK, "wal", "checkpoints", *TABLES}
 
 
 def read_sweep(run_dir: Path) -> dict[str, Any]:
-    """The content of `sweep.json`.
+    """The content of `sweep.json` as this version would have written it; the file stays as it is.
 
     Raises:
         StoreError: `run_dir` is not a run directory, or was written by a newer version.
     """
+    return upgraded_sweep(_on_disk(run_dir))
+
+
+def upgrade_on_disk(run_dir: Path) -> dict[str, Any]:
+    """`read_sweep` for the writer: an older `sweep.json` is rewritten, so that its program refuses it from now on.
+
+    Raises:
+        StoreError: see `read_sweep`.
+        OSError: the disk refuses; the file is as it was.
+    """
+    found = _on_disk(run_dir)
+    if int(found["schema_version"]) == SCHEMA_VERSION:
+        return found
+    return write_sweep(run_dir, upgraded_sweep(found))
+
+
+def _on_disk(run_dir: Path) -> dict[str, Any]:
     path = run_dir / "sweep.json"
     if not run_dir.is_dir():
         raise StoreError(f"{run_dir} does not exist or is not a directory: give the --out folder of a sweep")

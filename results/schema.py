@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from results.errors import StoreError
 
-#: raised by one whenever a column is added, removed or changes its meaning.
-SCHEMA_VERSION = 1
+#: raised by one whenever a table or column is added, removed or changes its meaning; `migration.STEPS` says how.
+SCHEMA_VERSION = 2
 VERSION_KEY = b"landslide_tune.schema_version"
 _METADATA = {VERSION_KEY: str(SCHEMA_VERSION).encode()}
 
@@ -117,6 +117,18 @@ PATCHES = pa.schema(
     metadata=_METADATA,
 )
 
+THRESHOLDS = pa.schema(
+    [
+        *_TRIAL,
+        _required("epoch", _INT),  # the run's best epoch when the row was written
+        _required("threshold", _FLOAT),  # 0.025, 0.05 ... 0.975: landslide where the probability reaches it
+        _required("tp", _INT),  # true positive pixels there, pooled over the validation split
+        _required("fp", _INT),  # false positive pixels
+        _required("fn", _INT),  # false negative pixels
+    ],
+    metadata=_METADATA,
+)
+
 #: leading columns of configs.parquet; one column per parameter follows.
 CONFIG_COLUMNS = pa.schema(
     [
@@ -138,6 +150,7 @@ class TableSchema:
     key: tuple[str, ...]
 
 
+CONFIGS = TableSchema("configs", CONFIG_COLUMNS, ("config_id",))
 #: in the order in which they are written: the end of a run comes last, when all that belongs to it is on disk.
 TABLES: Mapping[str, TableSchema] = {
     table.name: table
@@ -145,6 +158,7 @@ TABLES: Mapping[str, TableSchema] = {
         TableSchema("epochs", EPOCHS, ("trial_key", "epoch")),
         TableSchema("decisions", DECISIONS, ("trial_key", "epoch", "rung", "action")),
         TableSchema("patches", PATCHES, ("trial_key", "patch_id")),
+        TableSchema("thresholds", THRESHOLDS, ("trial_key", "threshold")),
         TableSchema("runs", RUNS, ("trial_key",)),
     )
 }
@@ -183,28 +197,6 @@ def check_version(version: int, where: str) -> None:
             f"{where} has schema version {version}, this program reads up to {SCHEMA_VERSION}: "
             "upgrade landslide-tune to read it"
         )
-
-
-def conform(table: pa.Table, declared: pa.Schema, where: str) -> pa.Table:
-    """Bring a table read from a file to the declared columns: missing ones become null, extra ones go.
-
-    Raises:
-        StoreError: written by a newer schema version, or a column cannot be cast.
-    """
-    version = (table.schema.metadata or {}).get(VERSION_KEY)
-    if version is not None:
-        check_version(int(version), where)
-    present = set(table.column_names)
-    columns = []
-    for field in declared:
-        if field.name not in present:
-            columns.append(pa.nulls(table.num_rows, field.type))
-            continue
-        try:
-            columns.append(table.column(field.name).cast(field.type))
-        except pa.ArrowException as error:
-            raise StoreError(f"{where}: column {field.name!r} cannot be read: {error}") from error
-    return pa.table(columns, schema=declared)
 
 
 #: origin, label and values of a config.

@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from results.atomic import replace_file
+from results.migration import conform
 from results.parquet_file import patiently, read_parquet
-from results.schema import TableSchema, conform
+from results.schema import TableSchema
 from results.wal import WriteAheadFile, read_wal
 
 _PART = re.compile(r"part-(\d+)(?:-(\d+))?\.parquet")
@@ -190,7 +191,7 @@ class Segments:
     # ----- files
 
     def _conform(self, rows: pa.Table, path: Path) -> pa.Table:
-        return conform(rows, self.table.arrow, str(path))
+        return conform(rows, self.table, str(path))
 
     def _read_part(self, part: Part) -> pa.Table:
         return self._conform(read_parquet(part.path), part.path)

@@ -5,7 +5,7 @@ know what is good: ranking and statistics are elsewhere. One process writes, fro
 
 ::
 
-    RUN_DIR/sweep.json  configs.parquet  epochs/ runs/ decisions/ patches/part-*.parquet  wal/  checkpoints/
+    RUN_DIR/sweep.json  configs.parquet  {epochs,runs,decisions,patches,thresholds}/part-*.parquet  wal/  checkpoints/
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from filelock import FileLock
 
 from results.config_file import ConfigFile
 from results.errors import StoreError
-from results.records import ConfigRecord, DecisionRecord, EpochRecord, PatchRecord, RunRecord
+from results.records import ConfigRecord, DecisionRecord, EpochRecord, PatchRecord, RunRecord, ThresholdRecord
 from results.run_dir import (
     local,
     lock_writer,
@@ -32,6 +32,7 @@ from results.run_dir import (
     read_sweep,
     refuse_occupied,
     sweep_text,
+    upgrade_on_disk,
     write_sweep,
 )
 from results.schema import TABLES, to_batch
@@ -103,9 +104,10 @@ class ResultsStore:
                 or not writable.
         """
         run_dir = local(run_dir)
-        sweep = read_sweep(run_dir)
+        read_sweep(run_dir)  # refuses before a lock file is made
         try:
-            store = cls(run_dir, sweep, lock_writer(run_dir), clock=clock)
+            lock = lock_writer(run_dir)
+            store = cls(run_dir, upgrade_on_disk(run_dir), lock, clock=clock)
             (run_dir / "wal").mkdir(exist_ok=True)
             for segments in store._segments.values():
                 segments.fold_leftovers()
@@ -148,6 +150,11 @@ class ResultsStore:
         """Record the pixel counts of a run's best epoch; later counts of the same patch replace them."""
         if patches:
             self._add("patches", patches)
+
+    def add_thresholds(self, thresholds: Sequence[ThresholdRecord]) -> None:
+        """Record the pixel counts of a run's best epoch by threshold; later ones of the same threshold replace them."""
+        if thresholds:
+            self._add("thresholds", thresholds)
 
     def tick(self) -> None:
         """Do what is due: flush rows older than half a second, rotate an old write-ahead file.
@@ -248,6 +255,10 @@ class ResultsStore:
     def patches(self) -> pa.Table:
         """One row per (trial_key, patch_id), the last one received."""
         return self._segments["patches"].read()
+
+    def thresholds(self) -> pa.Table:
+        """One row per (trial_key, threshold), the last one received."""
+        return self._segments["thresholds"].read()
 
     def missing(self, trial_keys: Iterable[str]) -> list[str]:
         """Those of the planned trials that have not ended in any way, in the given order."""

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from recorded_sweeps import SWEEP, epoch_record, patch_record, run_record
 
 from results import ConfigRecord, EpochRecord, ResultsStore, RunStatus, StoreError
-from results.records import DecisionRecord, PatchRecord, RunRecord
-from results.schema import TABLES, config_values
+from results.records import DecisionRecord, PatchRecord, RunRecord, ThresholdRecord
+from results.schema import SCHEMA_VERSION, TABLES, config_values
 
 
 class Clock:
@@ -36,7 +36,13 @@ def run_dir(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("table", "record"),
-    [("epochs", EpochRecord), ("runs", RunRecord), ("decisions", DecisionRecord), ("patches", PatchRecord)],
+    [
+        ("epochs", EpochRecord),
+        ("runs", RunRecord),
+        ("decisions", DecisionRecord),
+        ("patches", PatchRecord),
+        ("thresholds", ThresholdRecord),
+    ],
 )
 def test_schema_and_record_declare_the_same_columns(table: str, record: Any) -> None:
     assert TABLES[table].arrow.names == [field.name for field in dataclasses.fields(record)]
@@ -212,7 +218,7 @@ def test_notes_are_added_to_the_sweep_and_survive(run_dir: Path) -> None:
         with pytest.raises(TypeError):
             store.sweep["planned_runs"] = 3  # type: ignore[index]
     sweep = ResultsStore.read(run_dir).sweep
-    assert sweep == {**SWEEP, "schema_version": 1, "planned_runs": 12, "ended_at": 1.5}
+    assert sweep == {**SWEEP, "schema_version": SCHEMA_VERSION, "planned_runs": 12, "ended_at": 1.5}
 
 
 def test_a_note_cannot_change_what_the_sweep_is(run_dir: Path) -> None:
@@ -251,9 +257,9 @@ def test_a_newer_schema_version_is_refused(run_dir: Path) -> None:
     ResultsStore.create(run_dir, SWEEP).close()
     path = run_dir / "sweep.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps({**content, "schema_version": 2}), encoding="utf-8")
+    path.write_text(json.dumps({**content, "schema_version": SCHEMA_VERSION + 1}), encoding="utf-8")
     for attempt in (ResultsStore.open, ResultsStore.read):
-        with pytest.raises(StoreError, match=r"schema version 2.*up to 1.*upgrade"):
+        with pytest.raises(StoreError, match=r"schema version 3.*up to 2.*upgrade"):
             attempt(run_dir)
 
 
