@@ -6,6 +6,7 @@
   value at the largest epoch that all its runs reached.
 - Failed runs are counted beside the mean, missing runs (interrupted sweep) too; neither is ever filled in.
 - Configs with some missing runs are ranked among the complete ones, by what they have.
+- Confirmation runs, on seeds that took no part in choosing, are kept apart: they rank nothing.
 
 Says nothing about which difference is real: that is `verdict.py`.
 """
@@ -20,11 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from results.curves import Curves, read_curves
 from results.naming import descriptions
 from results.plan import Plan
 from results.records import FAILURES, RunStatus
 from results.schema import config_values
-from results.scores import Curve, RankedRun, finite, read_curves, read_runs
+from results.scores import CONFIRM, RankedRun, finite, read_runs
 from results.snapshot import Snapshot, snapshot
 from results.statistics import Floats, config_sds, mean_intervals
 
@@ -57,7 +59,8 @@ class RankedConfig:
         config_id, label, values: the config.
         description: the few of its values that tell it apart from the other configs; may be empty.
         state: see `ConfigState`.
-        runs: every run that left a trace, by replicate.
+        runs: every run that left a trace, by replicate, without those of the next line.
+        confirmations: the runs of stage ``confirm``, by replicate; no number below but `epochs` knows them.
         n: runs with a score.
         mean, sd: over these runs.
         low, high: t interval of the mean with the sd pooled over configs; holds for one config at a time.
@@ -74,6 +77,7 @@ class RankedConfig:
     description: str
     state: ConfigState
     runs: tuple[RankedRun, ...]
+    confirmations: tuple[RankedRun, ...]
     n: int
     mean: float | None
     sd: float | None
@@ -176,25 +180,21 @@ def rank(epochs: pa.Table, runs: pa.Table, configs: pa.Table, plan: Plan) -> Ran
     values = config_values(configs)
     described = descriptions(values)
     drafts = [
-        _draft(config_id, by_config.get(config_id, ()), curves, sign, plan.replicates)
+        _draft(config_id, by_config.get(config_id, ()), plan.replicates)
         | {"label": labels.get(config_id), "values": values.get(config_id, {})}
         | {"description": described.get(config_id, "")}
         for config_id in sorted({*labels, *by_config})
     ]
+    _add_common(drafts, curves, sign)
     _add_intervals(drafts, sign)
     drafts.sort(key=lambda draft: _order(draft, sign))
     rows = tuple(RankedConfig(position=i, **draft) for i, draft in enumerate(drafts, start=1))
     return Ranking(plan, ALPHA, rows)
 
 
-def _draft(
-    config_id: str,
-    runs: tuple[RankedRun, ...],
-    curves: Mapping[str, Curve],
-    sign: int,
-    replicates: int,
-) -> dict[str, Any]:
-    """Everything of a row that needs no other config."""
+def _draft(config_id: str, found: tuple[RankedRun, ...], replicates: int) -> dict[str, Any]:
+    """Everything of a row that needs neither its curves nor another config."""
+    runs = tuple(run for run in found if run.stage != CONFIRM)
     stopped = [run for run in runs if run.status is RunStatus.STOPPED]
     # A run that finished without one finite value of the metric has failed at its task.
     failed = [
@@ -211,34 +211,41 @@ def _draft(
         state = ConfigState.INCOMPLETE
     else:
         state = ConfigState.COMPLETE if scores else ConfigState.FAILED
-    common_epoch, common_value = _common(runs, curves, sign) if stopped else (None, None)
     final = state in (ConfigState.COMPLETE, ConfigState.INCOMPLETE)
     return {
         "config_id": config_id,
         "state": state,
         "runs": runs,
+        "confirmations": tuple(run for run in found if run.stage == CONFIRM),
         "n": len(scores),
-        "mean": float(np.mean(scores)) if scores and final else None,
+        "mean": sum(scores) / len(scores) if scores and final else None,
         "n_failed": len(failed),
         "n_stopped": len(stopped),
         "n_missing": len(expected - ended),
-        "epochs": sum(run.epochs for run in runs),
-        "common_epoch": common_epoch,
-        "common_value": common_value,
+        "epochs": sum(run.epochs for run in found),
     }
 
 
-def _common(
-    runs: tuple[RankedRun, ...], curves: Mapping[str, Curve], sign: int
-) -> tuple[int | None, float | None]:
-    """Largest epoch that all runs without a failure reached, and the mean of their best values up to it."""
-    own = [curves[run.trial_key] for run in runs if run.status not in FAILURES and run.trial_key in curves]
+def _add_common(drafts: list[dict[str, Any]], curves: Curves, sign: int) -> None:
+    """For every stopped config: the largest epoch that all its unfailed runs reached, and their mean best up to it."""
+    last, until = curves.last_epochs(), curves.last_epochs().copy()
+    own: dict[str, list[int]] = {}
+    for draft in drafts:
+        draft |= {"common_epoch": None, "common_value": None}
+        if draft["state"] is not ConfigState.STOPPED:
+            continue
+        keys = [run.trial_key for run in draft["runs"] if run.status not in FAILURES]
+        own[draft["config_id"]] = [curves.position[key] for key in keys if key in curves.position]
+        if members := own[draft["config_id"]]:
+            draft["common_epoch"] = int(last[members].min())
+            until[members] = draft["common_epoch"]
     if not own:
-        return None, None
-    epoch = min(curve.points[-1][0] for curve in own)
-    best = [curve.best(sign, until=epoch) for curve in own]
-    values = [point[0] for point in best if point]
-    return epoch, float(np.mean(values)) if len(values) == len(own) else None
+        return
+    rows = curves.best_rows(sign, until)
+    for draft in drafts:
+        best = rows[own.get(draft["config_id"], [])]
+        if len(best) and (best >= 0).all():
+            draft["common_value"] = float(curves.values[best].mean())
 
 
 def _add_intervals(drafts: list[dict[str, Any]], sign: int) -> None:
