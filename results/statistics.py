@@ -125,8 +125,9 @@ class BlockFit:
 
     Attributes:
         effects: (n_configs,) mean of each config, adjusted to the average replicate; NaN without a score.
-        unit_covariance: (n_configs, n_configs) covariance of `effects` divided by the residual variance;
-            differences of effects are what it is for. NaN rows for configs without a score.
+        own_variance: (n_configs,) one over the number of scores; NaN without one.
+        shared: (n_configs, n_blocks) what two configs' effects have in common through the replicate effects; NaN
+            rows for configs without a score. See `unit_covariance`.
         noise: residual standard deviation with its degrees of freedom.
         blocked: whether replicate effects were fitted. False when there is one replicate, or when some
             configs share no chain of replicates with others, or when no degree of freedom would be left.
@@ -136,10 +137,21 @@ class BlockFit:
     """
 
     effects: Floats
-    unit_covariance: Floats
+    own_variance: Floats
+    shared: Floats
     noise: Noise
     blocked: bool
     pair_correlation: float
+
+    @property
+    def unit_covariance(self) -> Floats:
+        """Covariance of `effects` divided by the residual variance, for differences of effects.
+
+        Returns:
+            (n_configs, n_configs), ``diag(own_variance) + shared @ shared.T``; NaN rows and columns for configs
+            without a score. Quadratic in the number of configs: `tukey_against` does without.
+        """
+        return np.diag(self.own_variance) + self.shared @ self.shared.T
 
 
 def fit_blocks(scores: npt.ArrayLike, *, alpha: float = 0.05) -> BlockFit:
@@ -161,8 +173,8 @@ def fit_blocks(scores: npt.ArrayLike, *, alpha: float = 0.05) -> BlockFit:
     df = int(counts.sum()) - len(counts)
     # Blocks cost degrees of freedom: with none left, an unpaired answer is better than none.
     blocked = connected and df > m.shape[1] - 1
-    inverse = np.linalg.pinv(reduced, hermitian=True) if blocked else np.zeros_like(reduced)
-    blocks = inverse @ (y.sum(axis=0) - m.T @ means)
+    root = _root_of_inverse(reduced) if blocked else np.zeros_like(reduced)
+    blocks = root @ root.T @ (y.sum(axis=0) - m.T @ means)
     weights = m / np.maximum(counts, 1)[:, None]
     effects = means - weights @ blocks
     residual = np.where(m, y - effects[:, None] - blocks[None, :], 0.0)
@@ -172,27 +184,36 @@ def fit_blocks(scores: npt.ArrayLike, *, alpha: float = 0.05) -> BlockFit:
     correlation = 1 - (noise.sd / within.sd) ** 2 if blocked and within.known and noise.known else np.nan
     return BlockFit(
         effects=_spread(effects, used),
-        unit_covariance=_spread(np.diag(1 / np.maximum(counts, 1)) + weights @ inverse @ weights.T, used),
+        own_variance=_spread(1 / np.maximum(counts, 1), used),
+        shared=_spread(weights @ root, used),
         noise=noise,
         blocked=blocked,
         pair_correlation=float(correlation),
     )
 
 
+def _root_of_inverse(matrix: Floats) -> Floats:
+    """R with ``R @ R.T`` the pseudo-inverse of a symmetric positive semidefinite matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    kept = values > values.max(initial=0.0) * len(values) * _EPSILON
+    return np.where(kept, vectors / np.sqrt(np.where(kept, values, 1.0)), 0.0)
+
+
 def _spread(values: Floats, used: Mask) -> Floats:
-    """Put values of the used configs at their places among all configs, NaN elsewhere."""
-    out = np.full((len(used),) * values.ndim, np.nan)
-    out[np.ix_(*[used] * values.ndim)] = values
+    """Put the rows of the used configs at their places among all configs, NaN elsewhere."""
+    out = np.full((len(used), *values.shape[1:]), np.nan)
+    out[used] = values
     return out
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Simultaneous intervals for all differences ``effect_i - effect_j``.
+    """Simultaneous intervals for differences ``effect_i - effect_j``.
 
     Attributes:
-        estimate, low, high: (n_configs, n_configs), antisymmetric; NaN where a config has no score; `low` and
-            `high` are all NaN when the noise is unknown or zero. Positive = i is better.
+        estimate, low, high: for all pairs (n_configs, n_configs), antisymmetric; against one config i
+            (n_configs,). NaN where a config has no score; `low` and `high` are all NaN when the noise is unknown
+            or zero. Positive = i is better.
         family: number of configs over which the error rate is controlled.
     """
 
@@ -218,16 +239,28 @@ def tukey_kramer(fit: BlockFit, *, alpha: float = 0.05, family: int | None = Non
         family: number of configs in the family, at least those with a score (the default). Larger is
             conservative: use the number of configs that were started when some were stopped early.
     """
-    known = np.isfinite(fit.effects)
-    k = max(int(known.sum()), family or 0)
-    n = len(fit.effects)
-    estimate = fit.effects[:, None] - fit.effects[None, :]
+    variance = np.diag(fit.unit_covariance)
+    variance = variance[:, None] + variance[None, :] - 2 * fit.unit_covariance
+    return _simultaneous(fit, fit.effects[:, None] - fit.effects[None, :], variance, alpha, family)
+
+
+def tukey_against(fit: BlockFit, best: int, *, alpha: float = 0.05, family: int | None = None) -> Comparisons:
+    """The row `best` of `tukey_kramer`, in time and memory linear in the number of configs."""
+    shared = fit.shared - fit.shared[best]
+    variance = fit.own_variance + fit.own_variance[best] + (shared**2).sum(axis=1)
+    variance[best] = 0.0
+    return _simultaneous(fit, fit.effects[best] - fit.effects, variance, alpha, family)
+
+
+def _simultaneous(
+    fit: BlockFit, estimate: Floats, variance: Floats, alpha: float, family: int | None
+) -> Comparisons:
+    """Tukey-Kramer intervals around differences with these variances, in units of the residual variance."""
+    k = max(int(np.isfinite(fit.effects).sum()), family or 0)
     if k < 2 or not fit.noise.known:
-        empty = np.full((n, n), np.nan)
+        empty = np.full_like(estimate, np.nan)
         return Comparisons(estimate, empty, empty.copy(), k)
     critical = critical_value(k, fit.noise.df, alpha)
-    diagonal = np.diag(fit.unit_covariance)
-    variance = diagonal[:, None] + diagonal[None, :] - 2 * fit.unit_covariance
     half = critical * fit.noise.sd * np.sqrt(np.where(np.isfinite(variance), np.maximum(variance, 0), np.nan))
     return Comparisons(estimate, estimate - half, estimate + half, k)
 
@@ -241,7 +274,13 @@ def critical_value(k: int, df: float, alpha: float) -> float:
 
 
 def not_distinguishable(comparisons: Comparisons, best: int) -> list[int]:
-    """Configs, the best among them, whose difference from the best is not shown to be other than zero."""
-    low = comparisons.low[best]
-    known = np.isfinite(comparisons.estimate[best])
+    """Configs, the best among them, whose difference from the best is not shown to be other than zero.
+
+    Args:
+        comparisons: of all pairs, or against `best`.
+        best: index of a config.
+    """
+    pairs = comparisons.low.ndim == 2
+    low = comparisons.low[best] if pairs else comparisons.low
+    known = np.isfinite(comparisons.estimate[best] if pairs else comparisons.estimate)
     return [i for i in range(len(low)) if i == best or (known[i] and not low[i] > 0)]

@@ -26,7 +26,7 @@ from results.statistics import (
     fit_blocks,
     not_distinguishable,
     pooled_noise,
-    tukey_kramer,
+    tukey_against,
 )
 
 
@@ -89,8 +89,8 @@ def _nothing() -> dict[str, Any]:
 def _compared(ranking: Ranking, fit: BlockFit, started: int, power: float) -> dict[str, Any]:
     """Everything that depends on which config is best."""
     rows, matrix = ranking.scored, ranking.matrix()
-    comparisons = tukey_kramer(fit, alpha=ranking.alpha, family=started)
     best = int(np.nanargmax(fit.effects))
+    comparisons = tukey_against(fit, best, alpha=ranking.alpha, family=started)
     order = sorted((i for i in range(len(rows)) if i != best), key=lambda i: -fit.effects[i])
     tied = not_distinguishable(comparisons, best)
     if len(rows) < 2 or not fit.noise.known:
@@ -127,11 +127,11 @@ def _differ(first: float | None, second: float | None) -> bool:
 def _comparison(
     row: RankedConfig, comparisons: Comparisons, matrix: Any, best: int, other: int
 ) -> Comparison:
-    low, high = _number(comparisons.low[best, other]), _number(comparisons.high[best, other])
+    low, high = _number(comparisons.low[other]), _number(comparisons.high[other])
     return Comparison(
         config_id=row.config_id,
         name=row.name,
-        estimate=float(comparisons.estimate[best, other]),
+        estimate=float(comparisons.estimate[other]),
         low=low,
         high=high,
         n_pairs=int((np.isfinite(matrix[best]) & np.isfinite(matrix[other])).sum()),

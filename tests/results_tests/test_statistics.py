@@ -19,6 +19,7 @@ from results.statistics import (
     mean_intervals,
     not_distinguishable,
     pooled_noise,
+    tukey_against,
     tukey_kramer,
 )
 
@@ -273,3 +274,14 @@ def test_seeds_needed_knows_when_there_is_no_answer() -> None:
     assert seeds_needed(1e-9, 0.02) is None
     assert seeds_needed(0.01, 0.0) == 2
     assert seeds_needed(-0.05, 0.05) == seeds_needed(0.05, 0.05)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10_000), share=st.sampled_from([0.0, 0.3]))
+def test_comparing_with_one_config_gives_its_row_of_all_pairs(seed: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    fit = fit_blocks(holed(rng, noisy(rng, rng.normal(0.4, 0.05, 6), 4, shared=0.02), share))
+    everything, row = tukey_kramer(fit), tukey_against(fit, 2)
+    for name in ("estimate", "low", "high"):
+        np.testing.assert_allclose(getattr(row, name), getattr(everything, name)[2], atol=1e-14)
+    assert not_distinguishable(row, 2) == not_distinguishable(everything, 2)
