@@ -25,7 +25,7 @@ from torch import nn
 from landslide.batches import Normalisation
 from landslide.contract import read_checkpoint
 from landslide.errors import ModelError
-from landslide.metrics import PatchCounts
+from landslide.metrics import PatchCounts, ThresholdCounts
 from landslide.model import rebuild_model
 from landslide.moving import move
 from landslide.settings import REPORTING_THRESHOLD
@@ -128,17 +128,30 @@ def save_model(path: Path, model: nn.Module, info: ModelInfo) -> None:
     replace_file(path, lambda file: torch.save(checkpoint, file))
 
 
-def save_patches(path: Path, patches: PatchCounts, *, epoch: int) -> None:
-    """Write the counts per validation patch that belong to a checkpoint.
+def save_patches(path: Path, patches: PatchCounts, *, thresholds: ThresholdCounts, epoch: int) -> None:
+    """Write the validation counts that belong to a checkpoint: per patch, and pooled at several thresholds.
+
+    Both are in one file, so that no kill can leave those of two epochs beside each other.
 
     Args:
-        path: an .npz file in an existing folder; gets the arrays patch_id, tp, fp and fn, shape (N,), int64,
-            and the number `epoch`, int64.
+        path: an .npz file in an existing folder; gets the arrays patch_id, tp, fp and fn, shape (N,), int64, the
+            array threshold, shape (T,), float64, the arrays threshold_tp, threshold_fp and threshold_fn, shape
+            (T,), int64, and the number `epoch`, int64.
         patches: at threshold 0.5.
+        thresholds: of the same predictions.
         epoch: of the checkpoint, from 1.
     """
-    counts = {"patch_id": patches.patch_id, "tp": patches.tp, "fp": patches.fp, "fn": patches.fn}
-    arrays: dict[str, Any] = {**counts, "epoch": np.int64(epoch)}
+    arrays: dict[str, Any] = {
+        "patch_id": patches.patch_id,
+        "tp": patches.tp,
+        "fp": patches.fp,
+        "fn": patches.fn,
+        "threshold": thresholds.threshold,
+        "threshold_tp": thresholds.tp,
+        "threshold_fp": thresholds.fp,
+        "threshold_fn": thresholds.fn,
+        "epoch": np.int64(epoch),
+    }
     replace_file(path, lambda file: np.savez(file, **arrays))
 
 

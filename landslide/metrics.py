@@ -19,6 +19,8 @@ from landslide.settings import REPORTING_THRESHOLD
 
 #: Thresholds tried by the sweep: 1/200, 2/200, ... 199/200. Even, so that 0.5 is one of them.
 SWEEP_BINS = 200
+#: Thresholds whose counts are kept: 0.025, 0.05 ... 0.975. All are edges of the sweep's bins, 0.5 among them.
+KEPT_THRESHOLDS = tuple(k / 40 for k in range(1, 40))
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,12 @@ class ThresholdSweep:
         tn, fp = int(self.histogram[0, :first].sum()), int(self.histogram[0, first:].sum())
         return Counts(tp=tp, fp=fp, fn=fn, tn=tn)
 
+    def kept(self) -> ThresholdCounts:
+        """The counts at `KEPT_THRESHOLDS`; those at 0.5 equal `counts()` exactly."""
+        counts = [self.counts(threshold) for threshold in KEPT_THRESHOLDS]
+        tp, fp, fn = (np.array([getattr(c, name) for c in counts], np.int64) for name in ("tp", "fp", "fn"))
+        return ThresholdCounts(threshold=np.array(KEPT_THRESHOLDS), tp=tp, fp=fp, fn=fn)
+
     def best(self) -> tuple[float, float]:
         """The threshold in (0, 1) with the highest IoU, and that IoU; among equals the one nearest to 0.5."""
         thresholds = [k / SWEEP_BINS for k in range(1, SWEEP_BINS)]
@@ -108,6 +116,24 @@ class ThresholdSweep:
             thresholds, key=lambda t: (iou(self.counts(t)), -abs(t - REPORTING_THRESHOLD), t)
         )  # the last t only decides between two equally far from 0.5
         return best, iou(self.counts(best))
+
+
+@dataclass(frozen=True)
+class ThresholdCounts:
+    """Pixel counts of a whole split at several thresholds: what a precision-recall curve needs.
+
+    Attributes:
+        threshold: in (0, 1), rising, shape (T,), float64; a pixel is predicted as landslide when its probability
+            is at least this.
+        tp: true positives, shape (T,), int64.
+        fp: false positives, shape (T,), int64.
+        fn: false negatives, shape (T,), int64.
+    """
+
+    threshold: npt.NDArray[np.float64]
+    tp: npt.NDArray[np.int64]
+    fp: npt.NDArray[np.int64]
+    fn: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

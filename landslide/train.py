@@ -25,7 +25,7 @@ from landslide.device import (
 )
 from landslide.errors import DatasetError, Diverged, ModelError
 from landslide.evaluate import Assessment, assess
-from landslide.metrics import EpochMetrics, PatchCounts, f1, iou, precision, recall
+from landslide.metrics import EpochMetrics, f1, iou, precision, recall
 from landslide.packed import PackedDataset
 from landslide.randomness import epoch_order, layer_seed, patch_generator, torch_generators_set_to
 from landslide.resume import RunIdentity, restore_state, save_state
@@ -51,8 +51,8 @@ def train(
     The iterator ends after `settings.epochs`, or earlier when `settings.patience` epochs have passed
     without a better validation IoU. With a `checkpoint_dir` each epoch leaves, before it is yielded,
     `last.pt` and, if its validation IoU is the best so far, `best.pt` (a checkpoint that `load_model` reads)
-    and `best_patches.npz` (arrays patch_id, tp, fp, fn of the validation patches at threshold 0.5 and the
-    number `epoch`, all int64). A run that finds its `last.pt` goes on after it as if it had never stopped.
+    and `best_patches.npz` (what `save_patches` writes: the counts of that epoch per validation patch, and pooled
+    at 39 thresholds). A run that finds its `last.pt` goes on after it as if it had never stopped.
 
     An epoch draws as many patches as the training split has. An incomplete last batch is used, unless it is a
     single patch: batch normalisation cannot learn from one.
@@ -86,13 +86,13 @@ def train(
     yield from (metrics for metrics in history if metrics.epoch > known_epochs)
     while len(history) < settings.epochs and not patience_is_over(history, settings.patience):
         with out_of_memory_named(what, device), reproducible_operations(settings.deterministic):
-            metrics, patches = _epoch(run, epoch=len(history) + 1)
+            metrics, seen = _epoch(run, epoch=len(history) + 1)
         history.append(metrics)
         if checkpoint_dir is not None:
             # The best epoch's files come last: after a kill in between, `_restore` makes them from last.pt.
             save_state(checkpoint_dir, run.parts(), history=history, identity=identity)
             if _best(history) is metrics:
-                _save_best(run, checkpoint_dir, metrics, patches)
+                _save_best(run, checkpoint_dir, metrics, seen)
         if metrics.epoch > known_epochs:
             yield metrics
 
@@ -108,9 +108,10 @@ def _best(history: Sequence[EpochMetrics]) -> EpochMetrics:
     return max(history, key=lambda metrics: metrics.val_iou)  # max keeps the first among equals
 
 
-def _save_best(run: Run, folder: Path, metrics: EpochMetrics, patches: PatchCounts) -> None:
+def _save_best(run: Run, folder: Path, metrics: EpochMetrics, seen: Assessment) -> None:
     save_model(folder / BEST, run.judged(), run.describe(metrics))
-    save_patches(folder / BEST_PATCHES, patches, epoch=metrics.epoch)
+    path = folder / BEST_PATCHES
+    save_patches(path, seen.patches, thresholds=seen.sweep.kept(), epoch=metrics.epoch)
 
 
 def _restore(run: Run, folder: Path, identity: RunIdentity) -> list[EpochMetrics]:
@@ -127,7 +128,7 @@ def _restore(run: Run, folder: Path, identity: RunIdentity) -> list[EpochMetrics
             f"{folder}: {BEST} and {BEST_PATCHES} of epoch {best.epoch}, the best of {len(history)}, are not "
             f"there; put them back, or remove the folder to start over"
         )
-    _save_best(run, folder, best, _assess(run).patches)  # killed before they were written
+    _save_best(run, folder, best, _assess(run))  # killed before they were written
     return history
 
 
@@ -136,7 +137,7 @@ def _assess(run: Run) -> Assessment:
     return assess(run.judged(), val, normalisation=run.normalisation, device=run.device, loss=run.loss)
 
 
-def _epoch(run: Run, *, epoch: int) -> tuple[EpochMetrics, PatchCounts]:
+def _epoch(run: Run, *, epoch: int) -> tuple[EpochMetrics, Assessment]:
     """Train for one epoch, measure, and move the schedule."""
     started, lr = time.perf_counter(), float(run.optimizer.param_groups[0]["lr"])
     start_counting_memory(run.device)
@@ -161,7 +162,7 @@ def _epoch(run: Run, *, epoch: int) -> tuple[EpochMetrics, PatchCounts]:
         peak_memory_bytes=peak_memory_bytes(run.device),
         device=str(run.device),
     )
-    return metrics, seen.patches
+    return metrics, seen
 
 
 def _train_epoch(run: Run, epoch: int) -> tuple[float, float]:

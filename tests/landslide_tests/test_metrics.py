@@ -7,7 +7,7 @@ import pytest
 import segmentation_models_pytorch as smp
 import torch
 
-from landslide.metrics import Counts, ThresholdSweep, f1, iou, precision, recall
+from landslide.metrics import KEPT_THRESHOLDS, Counts, ThresholdSweep, f1, iou, precision, recall
 
 
 def pixels(seed: int, shape: tuple[int, ...] = (6, 1, 20, 20)) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,6 +77,16 @@ def test_among_equal_thresholds_the_one_nearest_to_one_half_wins() -> None:
     assert separated.best() == (0.5, 1.0)
     low = ThresholdSweep.of(torch.tensor([0.1, 0.3]), torch.tensor([0.0, 1.0]))
     assert low.best() == (0.3, 1.0)
+
+
+def test_the_kept_counts_are_those_of_the_39_thresholds_one_by_one() -> None:
+    sweep = ThresholdSweep.of(*pixels(4))
+    kept = sweep.kept()
+    assert kept.threshold.tolist() == list(KEPT_THRESHOLDS) == [round(0.025 * k, 3) for k in range(1, 40)]
+    found = zip(kept.tp.tolist(), kept.fp.tolist(), kept.fn.tolist(), strict=True)
+    expected = [sweep.counts(0.025 * k) for k in range(1, 40)]
+    assert list(found) == [(counts.tp, counts.fp, counts.fn) for counts in expected]
+    assert {a.dtype for a in (kept.tp, kept.fp, kept.fn)} == {np.dtype(np.int64)}
 
 
 def test_what_has_no_denominator_is_0_and_not_perfect() -> None:

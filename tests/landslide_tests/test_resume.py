@@ -157,6 +157,21 @@ def test_a_kill_before_the_best_files_were_written_loses_nothing(
     assert_same_files(tmp_path / "whole", tmp_path / "broken")
 
 
+@pytest.mark.usefixtures("the_first_epoch_stays_best")
+def test_a_file_of_counts_from_before_the_thresholds_is_taken_as_it_is(
+    small_data: PackedDataset, small_settings: MakeSettings, tmp_path: Path
+) -> None:
+    """A run begun by an older version goes on; the counts of an epoch whose weights are gone cannot be made anew."""
+    list(run(small_settings(epochs=1), small_data, tmp_path))
+    path = tmp_path / "best_patches.npz"
+    with np.load(path) as arrays:
+        old = {name: arrays[name] for name in ("patch_id", "tp", "fp", "fn", "epoch")}
+    np.savez(path, **old)
+    before = path.read_bytes()
+    assert len(list(run(small_settings(epochs=2), small_data, tmp_path))) == 2
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("name", ["best.pt", "best_patches.npz"])
 @pytest.mark.usefixtures("the_first_epoch_stays_best")
 def test_best_files_of_an_older_epoch_that_are_gone_are_an_error_that_says_so(

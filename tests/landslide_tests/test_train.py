@@ -275,11 +275,15 @@ def test_training_learns_and_the_best_checkpoint_carries_the_metrics_of_its_epoc
     assert set(info.metrics) == {"val_iou", "val_f1", "val_precision", "val_recall"}
     assert (info.threshold, info.data_id) == (best.best_threshold, small_data.data_id)
     with np.load(tmp_path / "best_patches.npz") as patches:
-        assert all(patches[name].dtype == np.int64 for name in patches)
+        assert all(patches[name].dtype == np.int64 for name in patches if name != "threshold")
         assert patches["patch_id"].tolist() == small_data.splits["val"].ids.tolist()
         assert patches["epoch"] == best.epoch
         tp, fp, fn = (int(patches[name].sum()) for name in ("tp", "fp", "fn"))
+        pooled = [patches[f"threshold_{name}"] for name in ("tp", "fp", "fn")]
+        half = patches["threshold"].tolist().index(0.5)
     assert tp / (tp + fp + fn) == pytest.approx(best.val_iou, abs=1e-12)
+    assert [int(counts[half]) for counts in pooled] == [tp, fp, fn]
+    assert max(pooled[0] / sum(pooled)) <= best.best_threshold_iou
     assert best.best_threshold_iou >= best.val_iou
 
 
