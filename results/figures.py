@@ -15,6 +15,8 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -43,6 +45,8 @@ _STYLE: Any = {
 MOST_CONFIGS = 30
 MOST_PANELS = 9
 _MOST_TICKS = 4
+#: with more configs than this the whiskers would be a grey band, and the page megabytes.
+_MOST_WHISKERS = 200
 
 
 @mpl.rc_context(_STYLE)
@@ -71,18 +75,18 @@ def ranking_figure(ranking: Ranking) -> str | None:
 
 
 @mpl.rc_context(_STYLE)
-def curve_figure(ranking: Ranking, epochs: Sequence[Mapping[str, Any]]) -> str | None:
+def curve_figure(ranking: Ranking, epochs: pa.Table) -> str | None:
     """Learning curves, one panel per config: runs thin, their mean thick, range over seeds shaded.
 
     The mean and the band end where the first run ends: beyond that they would compare different runs.
     Failed runs are drawn, but take part in the mean only if all failed.
+
+    Args:
+        ranking: which configs are drawn, the first ones, and by which metric.
+        epochs: `ResultsStore.epochs()`.
     """
-    runs: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
-    for record in epochs:
-        value = record[ranking.metric]
-        if value is not None and math.isfinite(value):
-            runs[record["config_id"]][record["trial_key"]].append((record["epoch"], value))
-    shown = [row for row in ranking.rows if row.config_id in runs][:MOST_PANELS]
+    runs = _curves_of(ranking, epochs)
+    shown = [row for row in ranking.rows if row.config_id in runs]
     if not shown:
         return None
     figure, panels = _panels(len(shown))
@@ -102,6 +106,20 @@ def curve_figure(ranking: Ranking, epochs: Sequence[Mapping[str, Any]]) -> str |
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     panels[0].set_ylabel(metric_name(ranking.metric))
     return _svg(figure, "curves", f"{metric_name(ranking.metric)} by epoch, one panel per config")
+
+
+def _curves_of(ranking: Ranking, epochs: pa.Table) -> dict[str, dict[str, list[tuple[int, float]]]]:
+    """config_id -> trial_key -> (epoch, value), for the first configs that have a finite value."""
+    known = epochs.select(["config_id", "trial_key", "epoch", ranking.metric]).filter(
+        pc.field(ranking.metric).is_valid() & pc.is_finite(pc.field(ranking.metric))
+    )
+    there = set(known.column("config_id").unique().to_pylist())
+    shown = [row.config_id for row in ranking.rows if row.config_id in there][:MOST_PANELS]
+    runs: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
+    for record in known.filter(pc.field("config_id").isin(shown)).to_pylist():
+        point = (record["epoch"], record[ranking.metric])
+        runs[record["config_id"]][record["trial_key"]].append(point)
+    return runs
 
 
 def _for_mean(
@@ -137,15 +155,20 @@ def _effect_panel(axes: Axes, effect: ParameterEffect, rows: Sequence[RankedConf
     """One parameter: a dot per config with its seed error; level means as lines for choices."""
     levels = [setting(level.value) for level in effect.levels]
     keys = [level_key(level.value) for level in effect.levels]
-    for row in rows:
-        value = row.values[effect.parameter]
-        x = value if effect.kind == "number" else keys.index(level_key(value))
-        assert isinstance(x, (int, float))
-        assert row.mean is not None
-        error = _seed_error(rows, row)
-        axes.errorbar(
-            [x], [row.mean], yerr=error, fmt="o", color=_INK, ecolor=_MUTED, markersize=4.2, capsize=2
-        )
+    number = effect.kind == "number"
+    values: list[Any] = [row.values[effect.parameter] for row in rows]
+    x = values if number else [keys.index(level_key(value)) for value in values]
+    errors = _seed_errors(rows) if len(rows) <= _MOST_WHISKERS else None
+    axes.errorbar(
+        x,
+        [row.mean for row in rows],
+        yerr=errors,
+        fmt="o",
+        color=_INK,
+        ecolor=_MUTED,
+        markersize=4.2,
+        capsize=2,
+    )
     if effect.kind == "choice":
         for i, level in enumerate(effect.levels):
             axes.plot([i - 0.3, i + 0.3], [level.mean] * 2, color=_ACCENT, linewidth=2.2)
@@ -164,11 +187,11 @@ def _effect_panel(axes: Axes, effect: ParameterEffect, rows: Sequence[RankedConf
     axes.set_title(f"{effect.parameter}: {effect.finding}", fontsize=9.5)
 
 
-def _seed_error(rows: Sequence[RankedConfig], row: RankedConfig) -> float | None:
-    """Standard error of a config's mean with the sd pooled over the rows; None without repeats."""
+def _seed_errors(rows: Sequence[RankedConfig]) -> list[float] | None:
+    """Standard error of each config's mean with the sd pooled over the rows; None without repeats."""
     squares = sum((r.n - 1) * r.sd**2 for r in rows if r.sd is not None)
     df = sum(r.n - 1 for r in rows if r.sd is not None)
-    return math.sqrt(squares / df / row.n) if df else None
+    return [math.sqrt(squares / df / row.n) for row in rows] if df else None
 
 
 def _panels(n: int) -> tuple[Figure, list[Axes]]:

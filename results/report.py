@@ -20,14 +20,12 @@ from results.effects import parameter_effects
 from results.errors import StoreError
 from results.figures import curve_figure, effect_figure, ranking_figure
 from results.ranking import Ranking, rank_snapshot
+from results.record_tables import budget_table, decision_table, failure_table
 from results.snapshot import Snapshot, snapshot
 from results.store import ResultsStore
 from results.tables import (
-    budget_table,
     comparison_table,
-    decision_table,
     effect_table,
-    failure_table,
     metric_name,
     number,
     ranking_table,
@@ -72,7 +70,6 @@ def write_report(run_dir: Path) -> ReportPaths:
 
 def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]:
     """Everything the templates show."""
-    epochs, runs, decisions = seen.epochs.to_pylist(), seen.runs.to_pylist(), seen.decisions.to_pylist()
     names = {row.config_id: row.short for row in ranking.rows}
     effects = parameter_effects(ranking)
     return {
@@ -87,11 +84,11 @@ def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]
         "comparison_table": comparison_table(verdict),
         "stopped_table": stopped_table(ranking),
         "effect_table": effect_table(effects),
-        "decision_table": decision_table(decisions, names),
-        "failure_table": failure_table(runs, names),
-        "budget_table": budget_table(runs, epochs),
+        "decision_table": decision_table(seen.decisions, names),
+        "failure_table": failure_table(seen.runs, names),
+        "budget_table": budget_table(seen.runs, seen.epochs),
         "ranking_figure": ranking_figure(ranking),
-        "curve_figure": curve_figure(ranking, epochs),
+        "curve_figure": curve_figure(ranking, seen.epochs),
         "effect_figure": effect_figure(ranking, effects),
     }
 

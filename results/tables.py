@@ -1,20 +1,18 @@
-"""The tables of the report as text cells, once for HTML, Markdown and the terminal.
+"""The tables of configs as text cells, once for HTML, Markdown and the terminal.
 
-Formats numbers; computes none but sums of epochs and seconds. Escaping is the business of whoever prints.
+Formats numbers and computes none. Escaping is the business of whoever prints. The tables of runs and decisions
+are in `record_tables.py`.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from results.claims import Verdict
 from results.effects import ParameterEffect
 from results.naming import NONE, setting, varied
 from results.ranking import ConfigState, RankedConfig, Ranking
-from results.records import FAILURES
 
 #: columns of the training notes: parameter -> heading.
 NOTES_COLUMNS = {
@@ -34,8 +32,6 @@ METRIC_NAMES = {
     "train_loss": "Train loss",
     "best_threshold_iou": "IoU at best threshold",
 }
-#: status of a stage that was not the run's last one.
-_WENT_ON = "went on later"
 #: longer tables are cut and say so.
 MOST_ROWS = 200
 
@@ -114,7 +110,7 @@ def _ranking_note(ranking: Ranking) -> str:
         f"{metric}: mean over the n finished runs of a config, each run's best epoch. "
         f"±: {1 - ranking.alpha:.0%} t interval with the seed sd pooled over configs; "
         "it holds for one config, not for comparing two. "
-        "sd: between the config's own runs." + _cut(len(ranking.rows))
+        "sd: between the config's own runs." + cut(len(ranking.rows))
     )
 
 
@@ -145,7 +141,7 @@ def comparison_table(verdict: Verdict) -> Table:
         f"Positive: {verdict.best_name} is better. Intervals hold together with {1 - verdict.alpha:.0%}: "
         f"{verdict.correction}; {verdict.method}."
     )
-    return Table(headings, frozenset(headings[1:5]), tuple(rows), note + _cut(len(verdict.comparisons)))
+    return Table(headings, frozenset(headings[1:5]), tuple(rows), note + cut(len(verdict.comparisons)))
 
 
 def stopped_table(ranking: Ranking) -> Table:
@@ -163,7 +159,7 @@ def stopped_table(ranking: Ranking) -> Table:
     ]
     headings = ("Run", "epoch reached by all", f"{metric_name(ranking.metric)} up to it", "stopped", "epochs")
     note = "Values at an early epoch: not comparable with the final scores above."
-    return Table(headings, frozenset(headings[1:]), tuple(rows), note + _cut(len(stopped)))
+    return Table(headings, frozenset(headings[1:]), tuple(rows), note + cut(len(stopped)))
 
 
 def effect_table(effects: Sequence[ParameterEffect]) -> Table:
@@ -197,83 +193,6 @@ def _direction(effect: ParameterEffect) -> str:
     return f"{setting(first)} over {setting(last)}"
 
 
-def decision_table(decisions: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Table:
-    """What the policy stopped or completed, and on what grounds; decisions to go on are only counted.
-
-    Args:
-        decisions: rows of `ResultsStore.decisions()`.
-        names: config_id -> name.
-    """
-    shown = [row for row in decisions if row["action"] != "continue"]
-    rows = [
-        (
-            names.get(row["config_id"], row["config_id"]),
-            str(row["replicate"]),
-            str(row["epoch"]),
-            row["action"],
-            number(row["statistic"]),
-            number(row["threshold"]),
-            NONE if row["n"] is None else str(row["n"]),
-            row["reason"],
-        )
-        for row in shown[:MOST_ROWS]
-    ]
-    headings = ("Run", "replicate", "epoch", "action", "value", "threshold", "n", "reason")
-    counts = Counter(row["action"] for row in decisions)
-    note = "Decisions: " + ", ".join(f"{n} {action}" for action, n in sorted(counts.items())) + "."
-    hidden = " Those to continue are not listed." if counts["continue"] else ""
-    numeric = frozenset((*headings[1:3], *headings[4:7]))
-    return Table(headings, numeric, tuple(rows), note + hidden + _cut(len(shown)))
-
-
-def failure_table(runs: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> Table:
-    """Runs that ended without a score through no choice of the policy."""
-    failed = [row for row in runs if row["status"] in FAILURES]
-    rows = [
-        (
-            names.get(row["config_id"], row["config_id"]),
-            str(row["replicate"]),
-            row["status"],
-            str(row["epochs"]),
-            row["reason"],
-            row["error"] or NONE,
-        )
-        for row in failed[:MOST_ROWS]
-    ]
-    headings = ("Run", "replicate", "status", "epochs", "reason", "error")
-    return Table(headings, frozenset((headings[1], headings[3])), tuple(rows), _cut(len(failed)).strip())
-
-
-def budget_table(runs: Sequence[Mapping[str, Any]], epochs: Sequence[Mapping[str, Any]]) -> Table:
-    """Runs, epochs and seconds by the stage in which they were spent and by how the run ended there."""
-    ended = {row["trial_key"]: (row["stage"], row["status"]) for row in runs}
-    members: dict[tuple[str, str], set[str]] = defaultdict(set)
-    spent: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
-    for key, where in ended.items():
-        members[where].add(key)
-    last = {row["trial_key"]: row["stage"] for row in sorted(epochs, key=lambda row: row["epoch"])}
-    for row in epochs:
-        key, stage = row["trial_key"], row["stage"]
-        final, status = ended.get(key, (last[key], "not ended"))
-        where = (stage, status if stage == final else _WENT_ON)
-        members[where].add(key)
-        spent[where][0] += 1
-        spent[where][1] += row["epoch_seconds"] or 0.0
-    rows = [(*where, str(len(keys)), *_spent(spent[where])) for where, keys in sorted(members.items())]
-    everything = set().union(*members.values())
-    total = [sum(column) for column in zip(*spent.values(), strict=True)] if spent else [0, 0.0]
-    note = "Time: training and validation of the recorded epochs; no start-up, no waiting."
-    if any(status == _WENT_ON for _, status in members):
-        note += " A run that went on in a later stage counts in both, and once in the last line."
-    headings = ("stage", "status", "runs", "epochs", "time")
-    last_line = ("all", "", str(len(everything)), *_spent(total))
-    return Table(headings, frozenset(headings[2:]), (*rows, last_line), note)
-
-
-def _spent(cell: Sequence[float]) -> tuple[str, str]:
-    return str(int(cell[0])), duration(cell[1])
-
-
 def duration(seconds: float) -> str:
     """Seconds in the two units that matter."""
     if seconds < 60:
@@ -283,5 +202,6 @@ def duration(seconds: float) -> str:
     return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60)} min"
 
 
-def _cut(n: int) -> str:
+def cut(n: int) -> str:
+    """A sentence that says that a table is cut, when it is."""
     return f" Only the first {MOST_ROWS} of {n} rows are shown." if n > MOST_ROWS else ""

@@ -11,13 +11,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from recorded_sweeps import SWEEP, decision_record, epoch_record, run_record
 
 from results import ConfigRecord, ResultsStore, RunStatus, StoreError, rank_store, write_report
 from results.naming import setting
+from results.record_tables import budget_table, decision_table
 from results.report import key_figures
-from results.tables import NOTES_COLUMNS, budget_table, decision_table, duration, ranking_table
+from results.schema import DECISIONS, EPOCHS, RUNS
+from results.tables import NOTES_COLUMNS, duration, ranking_table
 
 MakeRun = Callable[..., Path]
 NASTY = '<script>alert("x")</script> | $x_1$ & `code`'
@@ -158,7 +161,8 @@ def test_time_is_counted_in_the_stage_that_spent_it() -> None:
     rows.append(dataclasses.asdict(epoch_record(trial_key="c1-r0", epoch_seconds=None)))
     runs = [dataclasses.asdict(run_record(stage="allocate", epochs=5, wall_seconds=60.0))]
     runs.append(dataclasses.asdict(run_record(trial_key="c2-r0", status=RunStatus.FAILED, wall_seconds=0.0)))
-    assert budget_table(runs, rows).rows == (
+    tables = pa.Table.from_pylist(runs, schema=RUNS), pa.Table.from_pylist(rows, schema=EPOCHS)
+    assert budget_table(*tables).rows == (
         ("allocate", "finished", "1", "2", "24.0 s"),
         ("screen", "failed", "1", "0", "0.0 s"),
         ("screen", "not ended", "1", "1", "0.0 s"),
@@ -169,7 +173,8 @@ def test_time_is_counted_in_the_stage_that_spent_it() -> None:
 
 def test_decisions_are_counted_by_what_was_decided() -> None:
     actions = ("continue", "continue", "stop", "complete")
-    table = decision_table([dataclasses.asdict(decision_record(action=a)) for a in actions], {"c0": "first"})
+    rows = [dataclasses.asdict(decision_record(action=a)) for a in actions]
+    table = decision_table(pa.Table.from_pylist(rows, schema=DECISIONS), {"c0": "first"})
     assert [(row[0], row[3]) for row in table.rows] == [("first", "stop"), ("first", "complete")]
     assert table.note == "Decisions: 1 complete, 2 continue, 1 stop. Those to continue are not listed."
 
