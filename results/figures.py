@@ -116,7 +116,7 @@ def _curves_of(ranking: Ranking, epochs: pa.Table) -> dict[str, dict[str, list[t
     there = set(known.column("config_id").unique().to_pylist())
     shown = [row.config_id for row in ranking.rows if row.config_id in there][:MOST_PANELS]
     runs: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
-    for record in known.filter(pc.field("config_id").isin(shown)).to_pylist():
+    for record in known.filter(pc.field("config_id").isin(pa.array(shown, pa.string()))).to_pylist():
         point = (record["epoch"], record[ranking.metric])
         runs[record["config_id"]][record["trial_key"]].append(point)
     return runs
