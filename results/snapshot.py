@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from results.store import ResultsStore
 
@@ -15,7 +17,9 @@ from results.store import ResultsStore
 class Snapshot:
     """What a store held; the attributes are described at the methods of `ResultsStore`.
 
-    Every ended run is there with all its epochs. A run that is under way may have epochs, and no end.
+    Every ended run is there with all its epochs. A run that is under way may have epochs, and no end. The counts
+    of the best epochs, `patches` and `thresholds`, are read when they are first asked for: a ranking needs neither,
+    and a large sweep has hundreds of thousands of them.
     """
 
     sweep: Mapping[str, Any]
@@ -23,13 +27,29 @@ class Snapshot:
     decisions: pa.Table
     epochs: pa.Table
     configs: pa.Table
+    store: ResultsStore = field(repr=False, compare=False)
+
+    @cached_property
+    def patches(self) -> pa.Table:
+        """Those of the runs in `runs`, all of them; StoreError if a file cannot be read."""
+        return self._of_ended_runs(self.store.patches())
+
+    @cached_property
+    def thresholds(self) -> pa.Table:
+        """Those of the runs in `runs`, all of them; StoreError if a file cannot be read."""
+        return self._of_ended_runs(self.store.thresholds())
+
+    def _of_ended_runs(self, rows: pa.Table) -> pa.Table:
+        """Without the rows of runs that ended after the snapshot, or have not: they come to disk before the end."""
+        return rows.filter(pc.is_in(rows.column("trial_key"), value_set=self.runs.column("trial_key")))
 
 
 def snapshot(store: ResultsStore) -> Snapshot:
     """Read a store in the reverse of the order in which it is written.
 
     An end is written after the epochs before it, and a config before its rows. So what is read first never
-    refers to something that is read later and was not there yet.
+    refers to something that is read later and was not there yet. What is read on demand may hold more than that
+    moment did, and is cut back to the runs that had ended.
 
     Raises:
         StoreError: a file cannot be read.
@@ -40,4 +60,5 @@ def snapshot(store: ResultsStore) -> Snapshot:
         decisions=store.decisions(),
         epochs=store.epochs(),
         configs=store.configs(),
+        store=store,
     )

@@ -7,7 +7,7 @@ the failure is said once. It decides nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from results import (
     RunStatus,
     StoreError,
 )
+from results.records import ThresholdRecord
 from search_spaces import Config
 from tune.schedulers import Decision
 from tune.trial import TrialSpec
@@ -45,6 +46,10 @@ _METRICS = (
     "patches_per_second",
     "peak_memory_bytes",
 )
+
+#: What a run leaves beside its best checkpoint, by the names in that file and in the order of the record's fields.
+_PATCHES = ("patch_id", "tp", "fp", "fn")
+_THRESHOLDS = ("threshold", "threshold_tp", "threshold_fp", "threshold_fn")
 
 
 class Recorder:
@@ -105,7 +110,7 @@ class Recorder:
     def run(self, spec: TrialSpec, status: RunStatus, **outcome: Any) -> None:
         """A run ended; `outcome` holds epochs, best_epoch, best_value, reason, error and wall_seconds."""
         if outcome["best_epoch"] is not None:
-            self._patches(spec, outcome["best_epoch"])
+            self._best_counts(spec)
             self.flush()  # before the end is recorded: a run that has ended is never looked at again
         record = RunRecord(**self._who(spec), status=status, timestamp=self._clock(), **outcome)
         self._write(self._store.add_run, record)
@@ -130,22 +135,30 @@ class Recorder:
             **seeds,
         }
 
-    def _patches(self, spec: TrialSpec, epoch: int) -> None:
-        """Copy the per-patch counts of the best epoch, which the trial leaves beside its best checkpoint."""
+    def _best_counts(self, spec: TrialSpec) -> None:
+        """Copy the counts of the best epoch, per patch and by threshold, that the trial leaves beside its checkpoint.
+
+        The epoch is the file's own: that of the weights that the counts belong to, whatever the sweep judges by.
+        """
         path = self._checkpoints / spec.trial_key / "best_patches.npz"
+        who = (self._sweep_id, spec.trial_key, spec.config.config_id, spec.replicate.index)
         try:
             with np.load(path) as counts:
-                columns = [counts[name].tolist() for name in ("patch_id", "tp", "fp", "fn")]
+                epoch = counts["epoch"].item()
+                patches = [PatchRecord(*who, epoch, *row) for row in _rows(counts, _PATCHES)]
+                # A run of an older version has no counts by threshold, and then no such rows.
+                found = _rows(counts, _THRESHOLDS) if _THRESHOLDS[0] in counts else ()
+                thresholds = [ThresholdRecord(*who, epoch, *row) for row in found]
         except FileNotFoundError:
             return
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             self._warn(
-                f"{path} cannot be read ({error}): the counts per patch of {spec.trial_key} are missing"
+                f"{path} cannot be read ({error}): the counts of {spec.trial_key}, per patch and by threshold, "
+                "are missing"
             )
             return
-        rows = zip(*columns, strict=True)
-        who = (self._sweep_id, spec.trial_key, spec.config.config_id, spec.replicate.index, epoch)
-        self._write(self._store.add_patches, [PatchRecord(*who, *row) for row in rows])
+        self._write(self._store.add_patches, patches)
+        self._write(self._store.add_thresholds, thresholds)
 
     def _write(self, add: Callable[[Any], None], record: Any) -> None:
         try:
@@ -156,3 +169,8 @@ class Recorder:
             self._warned = True
         else:
             self._warned = False
+
+
+def _rows(arrays: Mapping[str, Any], names: Iterable[str]) -> Iterator[tuple[Any, ...]]:
+    """The rows of equally long arrays, as plain Python values."""
+    return zip(*(arrays[name].tolist() for name in names), strict=True)

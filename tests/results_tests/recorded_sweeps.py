@@ -21,6 +21,7 @@ from results import (
     RunRecord,
     RunStatus,
 )
+from results.records import ThresholdRecord
 
 SWEEP: dict[str, Any] = {
     "sweep_id": "sweep0001",
@@ -122,6 +123,12 @@ def decision_record(**changes: Any) -> DecisionRecord:
 def patch_record(**changes: Any) -> PatchRecord:
     """Pixel counts of one patch."""
     record = PatchRecord("sweep0001", "c0-r0", "c0", 0, 4, 17, tp=100, fp=20, fn=30)
+    return replace(record, **changes)
+
+
+def threshold_record(**changes: Any) -> ThresholdRecord:
+    """Pixel counts of the validation split at one threshold."""
+    record = ThresholdRecord("sweep0001", "c0-r0", "c0", 0, 4, 0.5, tp=1000, fp=200, fn=300)
     return replace(record, **changes)
 
 
