@@ -4,6 +4,7 @@
 
     ResultsError (RuntimeError)     base: every problem found, reported together
     ├── StoreError                  a run directory cannot be created, opened, read or written
+    ├── TableError                  a table of runs made by hand cannot be read
     └── ExportError                 a model cannot be picked, checked or shipped
 
 This module imports nothing heavy: the command line catches `ResultsError` before pyarrow is loaded.
@@ -47,6 +48,12 @@ class StoreError(ResultsError):
     ) -> None:
         super().__init__(problems, heading)
         self.rows_kept = rows_kept
+
+
+class TableError(ResultsError):
+    """A table of runs made by hand cannot be read."""
+
+    heading = "the table of runs cannot be used"
 
 
 class ExportError(ResultsError):
