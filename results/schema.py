@@ -164,28 +164,6 @@ TABLES: Mapping[str, TableSchema] = {
 }
 
 
-def to_batch(rows: Iterable[Mapping[str, object]], table: TableSchema) -> pa.RecordBatch:
-    """Rows as one record batch of the declared schema.
-
-    Raises:
-        StoreError: a value has the wrong type, or a required one is missing; nothing is converted then.
-    """
-    materialised = list(rows)
-    required = [field.name for field in table.arrow if not field.nullable]
-    problems = [
-        f"{table.name}: column {name!r} must not be null (trial {row.get('trial_key')!r})"
-        for row in materialised
-        for name in required
-        if row.get(name) is None
-    ]
-    if problems:
-        raise StoreError(problems, "a row does not fit the declared schema")
-    try:
-        return pa.RecordBatch.from_pylist(materialised, schema=table.arrow)
-    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise StoreError(f"{table.name}: {error}", "a row does not fit the declared schema") from error
-
-
 def check_version(version: int, where: str) -> None:
     """Refuse what a newer version of the program has written.
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 from results.atomic import replace_file
 from results.migration import conform
 from results.parquet_file import patiently, read_parquet
+from results.rows import Rows
 from results.schema import TableSchema
 from results.wal import WriteAheadFile, read_wal
 
@@ -51,26 +53,27 @@ class Segments:
         self.table = table
         self._folder = run_dir / table.name
         self._wal_folder = run_dir / "wal"
-        self._pending: list[pa.RecordBatch] = []
+        self._pending = Rows(table)
         self._durable: list[pa.RecordBatch] = []
+        #: rows in the current write-ahead file
+        self.durable_rows = 0
         self._wal: WriteAheadFile | None = None
         self._sealed = False
 
     # ----- writing
 
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Keep a batch in memory until `flush`."""
-        self._pending.append(batch)
+    def add(self, records: Sequence[Any]) -> None:
+        """Keep records in memory until `flush`.
+
+        Raises:
+            StoreError: one of them does not fit the declared columns; none was taken.
+        """
+        self._pending.add(records)
 
     @property
     def pending_rows(self) -> int:
         """Number of rows that are only in memory."""
-        return sum(batch.num_rows for batch in self._pending)
-
-    @property
-    def durable_rows(self) -> int:
-        """Number of rows in the current write-ahead file."""
-        return sum(batch.num_rows for batch in self._durable)
+        return len(self._pending)
 
     def flush(self) -> None:
         """Append the pending rows to the write-ahead file and force them to disk.
@@ -82,7 +85,7 @@ class Segments:
             return
         if self._sealed:
             self.rotate()
-        batch = pa.Table.from_batches(self._pending).combine_chunks().to_batches()[0]
+        batch = self._pending.batch()
         if self._wal is None:
             number = self._next_number()
             path = self._wal_folder / f"{self.table.name}-{number:06d}.arrows"
@@ -93,6 +96,7 @@ class Segments:
             self._sealed = True  # never append after a failure: rotate first, then start a new file
             raise
         self._durable.append(batch)
+        self.durable_rows += batch.num_rows
         self._pending.clear()
 
     def rotate(self) -> None:
@@ -110,6 +114,7 @@ class Segments:
         _remove(self._wal.path)
         self._wal, self._sealed = None, False
         self._durable.clear()
+        self.durable_rows = 0
 
     def close(self) -> None:
         """Let go of the write-ahead file without folding it; the next open does that."""
@@ -171,7 +176,7 @@ class Segments:
         folded = {number for part in parts for number in leftovers if part.first <= number <= part.last}
         tables = [self._read_part(part) for part in parts]
         tables += [rows for number, rows in sorted(leftovers.items()) if number not in folded]
-        tables.append(pa.Table.from_batches([*self._durable, *self._pending], schema=self.table.arrow))
+        tables.append(pa.Table.from_batches([*self._durable, self._pending.batch()], schema=self.table.arrow))
         return self.deduplicated(pa.concat_tables(tables))
 
     def deduplicated(self, rows: pa.Table) -> pa.Table:

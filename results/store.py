@@ -35,7 +35,7 @@ from results.run_dir import (
     upgrade_on_disk,
     write_sweep,
 )
-from results.schema import TABLES, to_batch
+from results.schema import TABLES
 from results.segments import Segments
 
 #: a row goes to disk at the first call after it is this old (seconds): half of what we promise.
@@ -269,10 +269,7 @@ class ResultsStore:
 
     def _add(self, name: str, records: Sequence[Any]) -> None:
         self._writable()
-        segments = self._segments[name]
-        columns = segments.table.arrow.names
-        rows = [{column: getattr(record, column) for column in columns} for record in records]
-        segments.add(to_batch(rows, segments.table))
+        self._segments[name].add(records)
         self._received()
 
     def _received(self) -> None:
