@@ -82,7 +82,7 @@ def upgraded_rows(rows: pa.Table, table: str, version: int, *, steps: Sequence[S
     return rows
 
 
-def conform(rows: pa.Table, table: TableSchema, where: str) -> pa.Table:
+def conform(rows: pa.Table, table: TableSchema, where: str, *, steps: Sequence[Step] = STEPS) -> pa.Table:
     """Bring rows read from a file to the declared columns.
 
     Rows of an older version first go through `STEPS`. Then a missing column that may be null is
@@ -93,6 +93,7 @@ def conform(rows: pa.Table, table: TableSchema, where: str) -> pa.Table:
         rows: as found; without a version in their metadata they count as written by this one.
         table: what they should be.
         where: the file, for messages.
+        steps: those that exist.
 
     Raises:
         StoreError: written by a newer schema version, a required column is missing or has nulls, or a column
@@ -101,7 +102,7 @@ def conform(rows: pa.Table, table: TableSchema, where: str) -> pa.Table:
     version = (rows.schema.metadata or {}).get(VERSION_KEY)
     if version is not None:
         check_version(int(version), where)
-        rows = upgraded_rows(rows, table.name, int(version))
+        rows = upgraded_rows(rows, table.name, int(version), steps=steps)
     columns, problems = [], []
     for column in table.arrow:
         try:

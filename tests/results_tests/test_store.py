@@ -259,7 +259,9 @@ def test_a_newer_schema_version_is_refused(run_dir: Path) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**content, "schema_version": SCHEMA_VERSION + 1}), encoding="utf-8")
     for attempt in (ResultsStore.open, ResultsStore.read):
-        with pytest.raises(StoreError, match=r"schema version 3.*up to 2.*upgrade"):
+        with pytest.raises(
+            StoreError, match=rf"schema version {SCHEMA_VERSION + 1}.*up to {SCHEMA_VERSION}.*upgrade"
+        ):
             attempt(run_dir)
 
 
