@@ -6,16 +6,15 @@ decided in `export.py`. Credentials come from the standard chain of boto3 and ap
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
-from urllib.parse import urlsplit
 
 from results.atomic import replace_file
 from results.errors import ExportError
+from results.s3_client import EndpointError, chosen_endpoint, code_of, explained, s3_client, server_name
 
 _CHUNK = 1 << 20
 
@@ -102,17 +101,14 @@ class S3:
     """
 
     def __init__(self, bucket: str, prefix: str = "", endpoint: str | None = None) -> None:
-        from botocore.exceptions import BotoCoreError
-
-        endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+        endpoint = chosen_endpoint(endpoint)
         self._bucket, self._prefix = bucket, prefix.strip("/")
-        self._server = _without_credentials(endpoint) if endpoint else "Amazon S3"
+        self._server = server_name(endpoint)
         try:
-            self._client = _client(endpoint)
-        except (BotoCoreError, ValueError) as error:
+            self._client = s3_client(endpoint, connect_seconds=4, read_seconds=30)
+        except EndpointError as error:
             raise ExportError(
-                f"no S3 client for {self._server} ({type(error).__name__}): "
-                "check --endpoint-url and the AWS_* settings"
+                f"no S3 client for {self._server} ({error}): check --endpoint-url and the AWS_* settings"
             ) from None
 
     def put(self, name: str, source: BinaryIO) -> None:
@@ -128,7 +124,7 @@ class S3:
             try:
                 body = self._client.get_object(Bucket=self._bucket, Key=self._key(name))["Body"]
             except ClientError as error:
-                if error.response.get("Error", {}).get("Code") == "NoSuchKey":
+                if code_of(error) == "NoSuchKey":
                     return None
                 raise
         return self._stream(name, body)
@@ -145,72 +141,4 @@ class S3:
             yield from body.iter_chunks(_CHUNK)
 
     def _explained(self, name: str, verb: str) -> AbstractContextManager[None]:
-        return _explained(f"{self.location(name)} cannot be {verb} on {self._server}")
-
-
-def _client(endpoint: str | None) -> Any:
-    import boto3
-    from botocore.config import Config
-
-    if endpoint and urlsplit(endpoint).scheme not in ("http", "https"):
-        raise ValueError("an endpoint starts with http:// or https://")
-    # Checksums that older MinIO releases do not know are left out: we read back and compare SHA-256.
-    # Servers that are not Amazon's are rarely reachable as bucket.host, hence the path style for them.
-    config = Config(
-        connect_timeout=4,
-        read_timeout=30,
-        retries={"total_max_attempts": 2, "mode": "standard"},
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
-        s3={"addressing_style": "path" if endpoint else "auto"},
-    )
-    return boto3.client("s3", endpoint_url=endpoint, config=config)
-
-
-#: error code of the server -> what it means and what to do.
-_ADVICE = {
-    "NoSuchBucket": "the bucket does not exist: create it, or correct --to",
-    "AccessDenied": "access is denied: these credentials may not do this in the bucket",
-    "403": "access is denied: these credentials may not do this in the bucket",
-    "InvalidAccessKeyId": "the server does not know the access key: check AWS_ACCESS_KEY_ID",
-    "SignatureDoesNotMatch": "the server rejects the signature: check AWS_SECRET_ACCESS_KEY",
-    "PermanentRedirect": "the bucket is in another region: set AWS_REGION",
-    "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION",
-}
-
-
-@contextmanager
-def _explained(what: str) -> Iterator[None]:
-    """Turn errors of boto3 into an `ExportError` that quotes no request, header or key."""
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import (
-        BotoCoreError,
-        ClientError,
-        ConnectTimeoutError,
-        EndpointConnectionError,
-        NoCredentialsError,
-        PartialCredentialsError,
-    )
-
-    try:
-        yield
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", "unknown"))
-        raise ExportError(f"{what}: {_ADVICE.get(code, f'the server answered {code}')}") from None
-    except (NoCredentialsError, PartialCredentialsError):
-        raise ExportError(
-            f"{what}: no complete credentials were found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "or AWS_PROFILE"
-        ) from None
-    except (EndpointConnectionError, ConnectTimeoutError):
-        raise ExportError(
-            f"{what}: the server does not answer; check --endpoint-url and the network"
-        ) from None
-    except (BotoCoreError, Boto3Error, OSError) as error:
-        raise ExportError(f"{what}: {type(error).__name__}") from None
-
-
-def _without_credentials(endpoint: str) -> str:
-    """The endpoint for messages: scheme, host and port only."""
-    parts = urlsplit(endpoint)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        return explained(f"{self.location(name)} cannot be {verb} on {self._server}", ExportError)

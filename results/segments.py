@@ -8,37 +8,20 @@ One writer at a time; that is the store's business, not this module's.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from results.atomic import replace_file
 from results.migration import conform
 from results.parquet_file import patiently, read_parquet
+from results.parts import Part, current, deduplicated, parts_among
 from results.rows import Rows
 from results.schema import TableSchema
 from results.wal import WriteAheadFile, read_wal
-
-_PART = re.compile(r"part-(\d+)(?:-(\d+))?\.parquet")
-
-
-@dataclass(frozen=True, order=True)
-class Part:
-    """One parquet file and the numbers of the write-ahead files whose rows it holds (first..last)."""
-
-    last: int
-    first: int
-    path: Path
-
-    def covers(self, other: Part) -> bool:
-        """Whether this part was compacted from the other one."""
-        return self != other and self.first <= other.first and other.last <= self.last
 
 
 class Segments:
@@ -109,7 +92,7 @@ class Segments:
             return
         if self._durable:
             rows = pa.Table.from_batches(self._durable, schema=self.table.arrow)
-            self._write_part(rows, f"part-{_wal_number(self._wal.path):06d}.parquet")
+            self._write_part(rows, _part_of(self._wal.path))
         self._wal.close()
         _remove(self._wal.path)
         self._wal, self._sealed = None, False
@@ -133,12 +116,11 @@ class Segments:
             if not any(part.first <= _wal_number(path) <= part.last for part in done):
                 rows = self._conform(read_wal(path, self.table.arrow), path)
                 if rows.num_rows:
-                    self._write_part(rows, f"part-{_wal_number(path):06d}.parquet")
+                    self._write_part(rows, _part_of(path))
             _remove(path)
-        current = self._current_parts()
-        for part in self._parts():
-            if part not in current:
-                _remove(part.path)
+        done = self._parts()
+        for part in set(done) - set(current(done)):
+            _remove(self._folder / part.name)
 
     def compact(self) -> None:
         """Rewrite all parts as one, without the rows that later ones replaced.
@@ -146,13 +128,13 @@ class Segments:
         Raises:
             OSError: the disk does not take it; the parts are as they were.
         """
-        parts = self._current_parts()
+        parts = current(self._parts())
         if len(parts) < 2:
             return
-        rows = self.deduplicated(pa.concat_tables([self._read_part(part) for part in parts]))
-        self._write_part(rows, f"part-{min(p.first for p in parts):06d}-{parts[-1].last:06d}.parquet")
+        rows = deduplicated(pa.concat_tables([self._read_part(part) for part in parts]), self.table)
+        self._write_part(rows, Part(parts[-1].last, min(part.first for part in parts)))
         for part in parts:
-            _remove(part.path)
+            _remove(self._folder / part.name)
 
     # ----- reading
 
@@ -172,26 +154,12 @@ class Segments:
                 with contextlib.suppress(FileNotFoundError):
                     leftovers[_wal_number(path)] = self._conform(read_wal(path, self.table.arrow), path)
         # Parts are listed after the write-ahead files: a file that vanished in between is a part by now.
-        parts = self._current_parts()
+        parts = current(self._parts())
         folded = {number for part in parts for number in leftovers if part.first <= number <= part.last}
         tables = [self._read_part(part) for part in parts]
         tables += [rows for number, rows in sorted(leftovers.items()) if number not in folded]
         tables.append(pa.Table.from_batches([*self._durable, self._pending.batch()], schema=self.table.arrow))
-        return self.deduplicated(pa.concat_tables(tables))
-
-    def deduplicated(self, rows: pa.Table) -> pa.Table:
-        """The last row of each key, in the order of arrival of these last rows."""
-        position = pa.array(np.arange(rows.num_rows))
-        last = (
-            rows.select(list(self.table.key))
-            .append_column("position", position)
-            .group_by(list(self.table.key))
-            .aggregate([("position", "max")])
-            .column("position_max")
-        )
-        if len(last) == rows.num_rows:
-            return rows
-        return rows.take(last.sort())
+        return deduplicated(pa.concat_tables(tables), self.table)
 
     # ----- files
 
@@ -199,26 +167,16 @@ class Segments:
         return conform(rows, self.table, str(path))
 
     def _read_part(self, part: Part) -> pa.Table:
-        return self._conform(read_parquet(part.path), part.path)
+        path = self._folder / part.name
+        return self._conform(read_parquet(path), path)
 
-    def _write_part(self, rows: pa.Table, name: str) -> None:
+    def _write_part(self, rows: pa.Table, part: Part) -> None:
         self._folder.mkdir(exist_ok=True)
-        replace_file(self._folder / name, lambda file: pq.write_table(rows, file, compression="zstd"))
+        replace_file(self._folder / part.name, lambda file: pq.write_table(rows, file, compression="zstd"))
 
     def _parts(self) -> list[Part]:
         """Every parquet part on disk, oldest rows first."""
-        found = []
-        for path in self._folder.glob("part-*.parquet"):
-            match = _PART.fullmatch(path.name)
-            if match:
-                first = int(match[1])
-                found.append(Part(int(match[2] or first), first, path))
-        return sorted(found)
-
-    def _current_parts(self) -> Sequence[Part]:
-        """The parts that no compacted part has replaced."""
-        parts = self._parts()
-        return [part for part in parts if not any(other.covers(part) for other in parts)]
+        return parts_among(path.name for path in self._folder.glob("part-*.parquet"))
 
     def _wal_files(self) -> list[Path]:
         return sorted(self._wal_folder.glob(f"{self.table.name}-*.arrows"))
@@ -230,6 +188,10 @@ class Segments:
 
 def _wal_number(path: Path) -> int:
     return int(path.stem.rpartition("-")[2])
+
+
+def _part_of(wal: Path) -> Part:
+    return Part(_wal_number(wal), _wal_number(wal))
 
 
 def _remove(path: Path) -> None:
