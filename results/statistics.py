@@ -22,6 +22,9 @@ from scipy import stats
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 _EPSILON = float(np.finfo(np.float64).eps)
+#: an eigenvalue of the replicates' normal equations below this share of the largest one is a rounding error: adding
+#: up a hundred configs leaves more than the usual few epsilon, real ones are at least about 1 / configs.
+_NO_LINK = 1e-9
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,8 @@ def fit_blocks(scores: npt.ArrayLike, *, alpha: float = 0.05) -> BlockFit:
     counts = m.sum(axis=1)
     means = y.sum(axis=1) / np.maximum(counts, 1)
     reduced = np.diag(m.sum(axis=0)) - (m / np.maximum(counts, 1)[:, None]).T @ m
-    connected = m.shape[1] > 1 and bool(np.linalg.matrix_rank(reduced) == m.shape[1] - 1)
+    rank = np.linalg.matrix_rank(reduced, rtol=_NO_LINK, hermitian=True)
+    connected = m.shape[1] > 1 and bool(rank == m.shape[1] - 1)
     df = int(counts.sum()) - len(counts)
     # Blocks cost degrees of freedom: with none left, an unpaired answer is better than none.
     blocked = connected and df > m.shape[1] - 1
@@ -195,7 +199,7 @@ def fit_blocks(scores: npt.ArrayLike, *, alpha: float = 0.05) -> BlockFit:
 def _root_of_inverse(matrix: Floats) -> Floats:
     """R with ``R @ R.T`` the pseudo-inverse of a symmetric positive semidefinite matrix."""
     values, vectors = np.linalg.eigh(matrix)
-    kept = values > values.max(initial=0.0) * len(values) * _EPSILON
+    kept = values > values.max(initial=0.0) * _NO_LINK
     return np.where(kept, vectors / np.sqrt(np.where(kept, values, 1.0)), 0.0)
 
 

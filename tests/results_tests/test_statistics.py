@@ -97,6 +97,16 @@ def test_block_fit_equals_least_squares_on_the_full_design(seed: int) -> None:
     assert comparisons.high[0, 1] == pytest.approx(contrast @ solution + half, rel=1e-6)
 
 
+@pytest.mark.parametrize("replicates", [3, 5, 10])
+def test_complete_data_are_paired_however_many_configs_there_are(replicates: int) -> None:
+    """Rounding errors of sums over a hundred configs must not pass for a link between replicates."""
+    for configs in (100, 128, 256, 300):
+        fit = fit_blocks(noisy(np.random.default_rng(configs), np.zeros(configs), replicates, shared=0.05))
+        assert fit.blocked
+        np.testing.assert_allclose(fit.own_variance, 1 / replicates)
+        np.testing.assert_allclose(fit.shared, 0.0, atol=1e-9)
+
+
 def test_two_complete_configs_give_the_paired_t_test() -> None:
     scores = noisy(np.random.default_rng(3), [0.40, 0.43], 6, shared=0.03)
     comparisons = tukey_kramer(fit_blocks(scores))
