@@ -70,10 +70,6 @@ class Curves:
         rows[runs] = at_peak[first]
         return rows
 
-    def lengths(self) -> Indices:
-        """(n_runs,) number of recorded epochs."""
-        return np.diff(self.starts)
-
     def last_epochs(self) -> Indices:
         """(n_runs,) the largest recorded epoch."""
         return self.epochs[self.starts[1:] - 1]

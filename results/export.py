@@ -132,11 +132,9 @@ def _best_row(ranking: Ranking, verdict: Verdict) -> RankedConfig:
 
 
 def _named_row(ranking: Ranking, config: str) -> RankedConfig:
-    found = [row for row in ranking.rows if config == row.label or row.config_id.startswith(config)]
+    found = ranking.named(config)
     if len(found) != 1:
-        known = ", ".join(row.short for row in ranking.rows[:10])
-        word = "no" if not found else "more than one"
-        raise ExportError(f"{word} config matches {config!r}: choose one of {known}")
+        raise ExportError(ranking.not_named(config))
     return found[0]
 
 

@@ -144,6 +144,17 @@ class Ranking:
         """The row of a config, if it is in the ranking."""
         return next((row for row in self.rows if row.config_id == config_id), None)
 
+    def named(self, name: str) -> tuple[RankedConfig, ...]:
+        """The configs with this label, else those whose id begins so; one if the name is good."""
+        labelled = tuple(row for row in self.rows if name == row.label)
+        return labelled or tuple(row for row in self.rows if name and row.config_id.startswith(name))
+
+    def not_named(self, name: str) -> str:
+        """The problem with a name that is not exactly one config's."""
+        known = ", ".join(row.short for row in self.rows[:10])
+        word = "more than one" if self.named(name) else "no"
+        return f"{word} config matches {name!r}: choose one of {known}"
+
 
 def rank_store(store: ResultsStore) -> Ranking:
     """`rank` a run directory by its own sweep."""

@@ -30,7 +30,7 @@ class RankedRun:
         replicate: index of its seeds.
         stage: why it was run last: screen, allocate, confirm or study.
         status: how it ended; None = it has not.
-        epochs: epochs recorded.
+        epochs: epochs trained: the last one recorded.
         score: best value of the metric in its own direction; None unless it finished with a finite value.
         best_epoch: epoch of that value.
         at_best: the other metrics at that epoch.
@@ -61,7 +61,7 @@ def read_runs(runs: pa.Table, curves: Curves, sign: int) -> dict[str, tuple[Rank
     """
     columns = ("trial_key", "status", "stage", "config_id", "replicate")
     ended = {row["trial_key"]: row for row in runs.select(columns).to_pylist()}
-    rows, lengths = curves.best_rows(sign), curves.lengths()
+    rows, last = curves.best_rows(sign), curves.last_epochs()
     grouped: dict[str, list[RankedRun]] = defaultdict(list)
     for key in sorted({*ended, *curves.position}):
         end, i = ended.get(key), curves.position.get(key)
@@ -73,7 +73,7 @@ def read_runs(runs: pa.Table, curves: Curves, sign: int) -> dict[str, tuple[Rank
             replicate=replicate,
             stage=stage,
             status=status,
-            epochs=0 if i is None else int(lengths[i]),
+            epochs=0 if i is None else int(last[i]),
             score=float(curves.values[row]) if row >= 0 else None,
             best_epoch=int(curves.epochs[row]) if row >= 0 else None,
             at_best=curves.at(row) if row >= 0 else {},

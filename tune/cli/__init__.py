@@ -28,6 +28,8 @@ COMMANDS = {
     "sweep": ("tune.cli.sweep", "sweep"),
     "status": ("tune.cli.sweep", "status"),
     "report": ("tune.cli.outcome", "report"),
+    "compare": ("tune.cli.questions", "compare"),
+    "plan": ("tune.cli.questions", "plan"),
     "export": ("tune.cli.outcome", "export"),
     "evaluate": ("tune.cli.model", "evaluate"),
     "predict": ("tune.cli.model", "predict"),

@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from tune.cli.terminal import rich_table
 
-    from results import ReportPaths
-    from results.tables import Table as Content
+if TYPE_CHECKING:
+    from results import Ranking, ReportPaths
 
 
 def show_ranking(written: ReportPaths) -> None:
-    """The ranking, all columns into a pipe and as many as fit on a terminal; then the sentence."""
+    """The ranking, then the verdict's sentence."""
+    show_table(written.ranking)
+    click.echo(f"\n{written.verdict.sentence}")
+
+
+def show_table(ranking: Ranking) -> None:
+    """The ranking: all columns into a pipe, as many as fit on a terminal."""
     from rich.console import Console
     from rich.measure import Measurement
 
     from results.tables import ranking_table
 
-    content = ranking_table(written.ranking)
+    content = ranking_table(ranking)
     terminal, endless = Console(), Console(width=100_000)
     everything = list(range(len(content.headings)))
-    table = _table(content, everything)
+    table = rich_table(content, everything)
     width = Measurement.get(endless, endless.options, table).maximum
     if terminal.is_terminal and width > terminal.width:
         settings = {i for i in everything[2:] if content.headings[i] not in (*content.numeric, "state")}
-        table, width = _table(content, [i for i in everything if i not in settings]), terminal.width
+        table, width = rich_table(content, [i for i in everything if i not in settings]), terminal.width
     Console(width=width).print(table)
-    click.echo(f"\n{written.verdict.sentence}")
-
-
-def _table(content: Content, shown: Sequence[int]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    for i in shown:
-        heading = content.headings[i]
-        table.add_column(heading, justify="right" if heading in content.numeric else "left", no_wrap=True)
-    for row in content.rows:
-        table.add_row(*(Text(row[i]) for i in shown))
-    return table

@@ -1,4 +1,4 @@
-"""What the commands share: the option --json, how it prints, and progress bars.
+"""What the commands share: the option --json, how it prints, tables, and progress bars.
 
 Progress is on stderr, and only when it is a terminal. rich is imported when a bar is asked for, so that help
 texts need not wait for it.
@@ -7,10 +7,16 @@ texts need not wait for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from results.tables import Table as Content
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
@@ -18,6 +24,27 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 def print_json(content: object) -> None:
     """Print plain values as JSON on stdout."""
     click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def rich_table(content: Content, shown: Sequence[int]) -> Table:
+    """The columns `shown` of a table of text cells, numbers to the right."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for i in shown:
+        heading = content.headings[i]
+        table.add_column(heading, justify="right" if heading in content.numeric else "left", no_wrap=True)
+    for row in content.rows:
+        table.add_row(*(Text(row[i]) for i in shown))
+    return table
+
+
+def print_table(content: Content) -> None:
+    """A table on stdout, as wide as it is: a terminal may wrap it, a pipe gets every column."""
+    from rich.console import Console
+
+    Console(width=100_000).print(rich_table(content, range(len(content.headings))))
 
 
 @contextmanager

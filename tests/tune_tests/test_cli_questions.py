@@ -1,0 +1,150 @@
+"""`compare` and `plan`: honest about what was picked after looking, clear about what is missing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+sys.path.append(str(Path(__file__).parent.parent / "results_tests"))  # importlib mode does not
+
+from recorded_sweeps import record_scores
+
+from results import RunStatus
+from tune.cli import main
+
+
+def invoke(*words: object) -> Result:
+    return CliRunner().invoke(main, [str(word) for word in words])
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """Four configs on five seeds; the last one was stopped on one of them."""
+    rng = np.random.default_rng(4)
+    scores = np.array([0.50, 0.46, 0.455, 0.40])[:, None] + rng.normal(0, 0.008, (4, 5))
+    return record_scores(tmp_path / "run", scores.tolist(), endings={(3, 2): RunStatus.STOPPED})
+
+
+def test_two_configs_are_compared_in_a_table_and_a_sentence(run_dir: Path) -> None:
+    result = invoke("compare", run_dir, "c0", "c1")
+    assert result.exit_code == 0, result.stderr
+    assert "c0 (resnet34, dice-bce, batch_size 16) is better than c1 (" in result.stdout
+    assert "on 5 shared seeds" in result.stdout
+    assert "all 3 comparisons that could be picked" in result.stdout
+
+
+def test_configs_named_before_looking_are_held_to_less(run_dir: Path) -> None:
+    picked, planned = (
+        json.loads(invoke("compare", run_dir, "c1", "c2", "--json", *flag).stdout)
+        for flag in ([], ["--named-before"])
+    )
+    assert (picked["family"], planned["family"]) == (3, 1)
+    assert picked["pairs"][0]["p"] == planned["pairs"][0]["p"] < picked["pairs"][0]["p_holm"]
+    assert picked["pairs"][0]["low"] < planned["pairs"][0]["low"]
+    assert (planned["pairs"][0]["first"], planned["pairs"][0]["claim"]) == ("c1", "undecided")
+
+
+def test_without_names_every_pair_is_compared_below_the_verdict(run_dir: Path) -> None:
+    text = invoke("compare", run_dir).stdout
+    assert "c0 (resnet34, dice-bce, batch_size 16) is better than each of the other 2 configs" in text
+    assert "One seed moves IoU by" in text
+    assert len([line for line in text.splitlines() if "better  " in line or "undecided" in line]) == 3
+
+
+def test_everything_wrong_with_the_names_is_said_at_once(run_dir: Path) -> None:
+    result = invoke("compare", run_dir, "c3", "nothing", "c")
+    assert result.exit_code == 2
+    assert "'c3' has no final score (state: stopped)" in result.stderr
+    assert "no config matches 'nothing'" in result.stderr
+    assert "more than one config matches 'c'" in result.stderr
+    assert "a second one" in invoke("compare", run_dir, "c1").stderr
+    assert "again" in invoke("compare", run_dir, "c1", "c1").stderr
+
+
+@pytest.mark.parametrize("words", [[], ["--notes", "--table", "x.csv"]])
+def test_one_source_of_runs_is_asked_for(words: list[str]) -> None:
+    result = invoke("compare", *words)
+    assert result.exit_code == 2
+    assert "--notes or --table" in result.stderr
+
+
+def test_the_notes_are_compared_and_nothing_is_claimed() -> None:
+    text = invoke("compare", "--notes").stdout
+    assert (
+        "0.0184 (sd between runs of one config; 95% interval 0.0096 to 0.1157, 2 degrees of freedom)" in text
+    )
+    assert text.count("undecided") == 10
+    assert "cannot be told apart" in text
+    two = invoke("compare", "--notes", "run 4", "run 1", "--named-before")
+    assert "run 4 is better than run 1" in two.stdout
+    assert "not paired" in two.stdout
+
+
+def test_a_table_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text("run,lr,val_iou\na,1e-4,0.50\nb,1e-4,0.51\nc,1e-3,0.30\nd,1e-3,0.31\n", encoding="utf-8")
+    assert "runs a, b is better than runs c, d" in invoke("compare", "--table", path).stdout
+    assert invoke("compare", "--table", tmp_path / "missing.csv").exit_code == 2
+
+
+def test_a_plan_tells_seeds_what_others_show_and_what_they_cost() -> None:
+    words = (
+        "plan",
+        "--difference",
+        0.05,
+        "--sd",
+        0.02,
+        "--configs",
+        3,
+        "--max-epochs",
+        10,
+        "--epoch-seconds",
+        36,
+    )
+    text = invoke(*words).stdout
+    assert "seeds per config show a true difference of 0.05 between two of 3 configs" in text
+    found = json.loads(invoke(*words, "--json", "--gpus-per-trial", 0.5).stdout)
+    needed = found["needed"]
+    assert needed["runs"] == 3 * needed["seeds"]
+    assert needed["hours"] == pytest.approx(needed["epochs"] / 100)
+    assert needed["gpu_hours"] == pytest.approx(needed["hours"] / 2)
+    assert needed["difference"] <= 0.05 < found["rows"][0]["difference"]
+    paired = json.loads(invoke(*words, "--json", "--correlation", 0.8).stdout)
+    assert paired["needed"]["seeds"] < needed["seeds"]
+
+
+def test_a_plan_from_an_earlier_sweep_takes_its_noise_and_its_times(run_dir: Path) -> None:
+    found = json.loads(invoke("plan", "--difference", 0.01, "--from", run_dir, "--json").stdout)
+    assert found["noise"]["low"] < found["noise"]["residual"] < found["noise"]["high"]
+    assert found["seeds_low"] < found["needed"]["seeds"] < found["seeds_high"]
+    needed = found["needed"]
+    assert needed["epochs"] == 6 * needed["runs"]
+    assert needed["hours"] == pytest.approx(needed["epochs"] * 12 / 3600)
+
+
+def test_a_plan_that_no_seeds_fulfil_says_so() -> None:
+    result = invoke("plan", "--difference", 1e-6, "--sd", 0.02)
+    assert result.exit_code == 1
+    assert "No reasonable number of seeds" in result.stdout
+
+
+def test_everything_wrong_with_a_plan_is_said_at_once() -> None:
+    result = invoke(
+        "plan", "--difference", 0, "--sd", -1, "--notes", "--configs", 1, "--power", 2, "--max-epochs", -1
+    )
+    assert result.exit_code == 2
+    for part in ("once:", "--difference", "--sd", "--configs", "--power", "--max-epochs"):
+        assert part in result.stderr
+    assert "unknown" not in invoke("plan", "--difference", 0.01, "--notes").stderr
+
+
+def test_a_sweep_without_repeats_has_no_noise_to_plan_with(tmp_path: Path) -> None:
+    single = record_scores(tmp_path / "single", [[0.4], [0.5]])
+    result = invoke("plan", "--difference", 0.01, "--from", single)
+    assert result.exit_code == 2
+    assert "no config has two finished runs" in result.stderr

@@ -1,0 +1,239 @@
+"""`landslide-tune compare` and `plan`: what may be said of two configs, and what a question costs before it is asked.
+
+Prints and wires; the numbers come from `results`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tune.cli.terminal import as_json_option, print_json, print_table
+
+if TYPE_CHECKING:
+    from results.comparison import Comparisons
+    from results.planning import Cost, KnownNoise, StudyPlan
+    from results.ranking import Ranking
+
+
+@click.command()
+@click.argument("names", nargs=-1, metavar="[RUN_DIR] [CONFIG]...")
+@click.option("--notes", is_flag=True, help="Compare the runs of the training notes instead of a sweep's.")
+@click.option("--table", "csv_file", metavar="FILE.csv", help="Compare runs made by hand, one line each.")
+@click.option("--named-before", is_flag=True, help="You chose these configs before you saw any score.")
+@click.option(
+    "--difference", type=float, help="True difference for the further seeds [default: the one seen]."
+)
+@click.option("--power", type=float, default=0.8, show_default=True, help="Wanted probability to show it.")
+@as_json_option
+def compare(
+    names: tuple[str, ...],
+    notes: bool,
+    csv_file: str | None,
+    named_before: bool,
+    difference: float | None,
+    power: float,
+    as_json: bool,
+) -> None:
+    """Compare configs pair by pair on their shared seeds.
+
+    A CONFIG is an id (or its beginning) or a label; without any, all pairs of configs are compared. Claims hold
+    together (Holm), and count all pairs that could have been picked, unless --named-before.
+
+    --table FILE.csv has a heading and one line per run: `run` names it, `val_iou` (or val_f1, val_precision,
+    val_recall) is its score, every other column is a setting; runs with equal settings are repeats.
+
+    \b
+    Examples:  landslide-tune compare runs/unet-20250301-101500 3f2a91c0 77b01e4d
+               landslide-tune compare --notes
+               landslide-tune compare --table my-runs.csv
+    """
+    from results import judge
+    from results.answers import noise_sentence
+    from results.comparison import compare as compared
+    from tune.cli.ranking import show_table
+
+    problems = [] if 0 < power < 1 else [f"--power: {power} is not between 0 and 1"]
+    if difference is not None and not 0 < difference < float("inf"):
+        problems.append(f"--difference: {difference} is not above 0")
+    if notes and csv_file is not None:
+        problems.append("give one source of runs: RUN_DIR, --notes or --table FILE.csv")
+    run_dir, configs = (None, names) if notes or csv_file is not None else (names[:1], names[1:])
+    if run_dir == ():
+        problems.append("whose runs? give RUN_DIR, --notes or --table FILE.csv")
+    if problems:
+        raise click.UsageError("\n".join(problems))
+    ranking = _ranking(run_dir[0] if run_dir else None, csv_file)
+    found = compared(ranking, configs, named_before=named_before, difference=difference, power=power)
+    if as_json:
+        print_json(_plain(found))
+        return
+    if not configs:
+        show_table(ranking)
+        verdict = judge(ranking)
+        click.echo(f"\n{verdict.sentence}\n{noise_sentence(verdict)}\n")
+    _tell_pairs(found)
+
+
+def _ranking(run_dir: str | None, csv_file: str | None) -> Ranking:
+    from results import ResultsStore, rank_store
+    from results.run_table import read_run_table, training_notes
+
+    if run_dir is not None:
+        return rank_store(ResultsStore.read(Path(run_dir)))
+    return training_notes() if csv_file is None else read_run_table(Path(csv_file))
+
+
+def _plain(found: Comparisons) -> dict[str, Any]:
+    """The comparisons as JSON-able values; configs by id."""
+    pairs = [
+        {"first": item.first.config_id, "second": item.second.config_id}
+        | {name: value for name, value in asdict(item.pair).items() if name not in ("first", "second")}
+        for item in found.pairs
+    ]
+    about = {
+        name: getattr(found, name) for name in ("metric", "mode", "alpha", "power", "family", "named_before")
+    }
+    return {**about, "pairs": pairs}
+
+
+def _tell_pairs(found: Comparisons) -> None:
+    from results.answers import compare_sentence, compare_table
+    from results.tables import metric_name
+
+    content = compare_table(found)
+    print_table(content)
+    click.echo(f"\n{content.note}")
+    if len(found.pairs) == 1:
+        click.echo(f"\n{compare_sentence(found.pairs[0], metric_name(found.metric))}")
+
+
+@click.command()
+@click.option(
+    "--difference", type=float, required=True, help="The true difference to be shown, e.g. 0.02 IoU."
+)
+@click.option("--sd", type=float, help="Standard deviation between seeds of one config, if you know it.")
+@click.option("--correlation", type=float, help="Of two configs on the same seeds, with --sd [default: 0].")
+@click.option("--from", "run_dir", help="A run directory whose seed noise and epoch time are taken.")
+@click.option("--notes", is_flag=True, help="Take the seed noise of the training notes' three repeats.")
+@click.option("--configs", type=int, default=2, show_default=True, help="Configs in the sweep.")
+@click.option("--power", type=float, default=0.8, show_default=True, help="Wanted probability to show it.")
+@click.option("--max-epochs", type=int, help="Epochs of a run [default: 30, or those of --from].")
+@click.option("--epoch-seconds", type=float, help="Seconds of an epoch [default: those of --from].")
+@click.option("--gpus-per-trial", type=float, help="GPU share of a trial [default: 0, or that of --from].")
+@as_json_option
+def plan(
+    difference: float,
+    sd: float | None,
+    correlation: float | None,
+    run_dir: str | None,
+    notes: bool,
+    configs: int,
+    power: float,
+    as_json: bool,
+    **cost: float | None,
+) -> None:
+    """How many seeds a difference needs, and what they cost.
+
+    By the same rule as the verdict: simultaneous intervals over all configs of the sweep, which meet the same
+    seeds. Without early stopping: a policy that stops weak configs spends less.
+    Exit code 1 when no reasonable number of seeds would do.
+
+    \b
+    Examples:  landslide-tune plan --difference 0.02 --sd 0.02 --configs 8
+               landslide-tune plan --difference 0.02 --notes --configs 8 --epoch-seconds 40
+               landslide-tune plan --difference 0.01 --from runs/unet-20250301-101500 --configs 4
+    """
+    from results.planning import plan_seeds
+
+    problems = _problems(difference, sd, correlation, configs, power, [sd is not None, bool(run_dir), notes])
+    problems += [
+        f"--{name.replace('_', '-')}: {value} is below 0" for name, value in cost.items() if (value or 0) < 0
+    ]
+    if problems:
+        raise click.UsageError("\n".join(problems))
+    noise, known = _known(sd, correlation or 0.0, run_dir)
+    given = {name: value for name, value in cost.items() if value is not None}
+    found = plan_seeds(difference, noise, _cost(known, given), configs=configs, power=power)
+    if as_json:
+        print_json(asdict(found))
+    else:
+        _tell(found)
+    if found.needed is None:
+        raise SystemExit(1)
+
+
+def _problems(
+    difference: float,
+    sd: float | None,
+    correlation: float | None,
+    configs: int,
+    power: float,
+    sources: list[bool],
+) -> list[str]:
+    found = []
+    if sum(sources) != 1:
+        found.append("give the seed noise once: --sd S, --from RUN_DIR or --notes")
+    if not 0 < difference < float("inf"):
+        found.append(f"--difference: {difference} is not above 0")
+    if sd is not None and not 0 < sd < float("inf"):
+        found.append(f"--sd: {sd} is not above 0")
+    if correlation is not None and (sd is None or not -1 <= correlation < 1):
+        found.append(f"--correlation: {correlation}; with --sd, from -1 to below 1")
+    if configs < 2:
+        found.append(f"--configs: {configs} is too few; a difference needs at least 2")
+    if not 0 < power < 1:
+        found.append(f"--power: {power} is not between 0 and 1")
+    return found
+
+
+def _known(sd: float | None, correlation: float, run_dir: str | None) -> tuple[KnownNoise, Cost]:
+    """The noise, and the cost of a run as far as the source knows it."""
+    from results import ResultsError, ResultsStore, judge, rank_store
+    from results.planning import Cost, KnownNoise, recorded_cost
+    from results.power import paired_sd
+    from results.run_table import training_notes
+
+    if sd is not None:
+        return KnownNoise(sd, paired_sd(sd, correlation), None, None, "as stated"), Cost(30)
+    if run_dir is None:
+        noise = KnownNoise.of(judge(training_notes()), "runs 2, 6 and 8 of the training notes")
+        assert noise is not None
+        return noise, Cost(30)
+    store = ResultsStore.read(Path(run_dir))
+    noise = KnownNoise.of(judge(rank_store(store)), run_dir)
+    if noise is None:
+        raise ResultsError(
+            f"{run_dir}: no config has two finished runs, so its seed noise is unknown; give --sd S, or run "
+            "the sweep with more --seeds",
+            "the seed noise cannot be taken from there",
+        )
+    return noise, recorded_cost(store)
+
+
+def _cost(known: Cost, given: dict[str, float]) -> Cost:
+    from dataclasses import replace
+
+    names = {"max_epochs": "epochs", "epoch_seconds": "epoch_seconds", "gpus_per_trial": "gpus"}
+    return replace(known, **{names[name]: value for name, value in given.items()})
+
+
+def _tell(found: StudyPlan) -> None:
+    """The answer in words, then what other numbers of seeds would show."""
+    from results.answers import plan_sentence, plan_table
+    from results.planning import SD_PROBABILITY, SD_WITHIN
+
+    print_table(plan_table(found))
+    click.echo(f"\n{plan_sentence(found)}")
+    if found.seeds_for_sd is not None:
+        click.echo(
+            f"To know the seed noise itself within {SD_WITHIN:.0%} (probability {SD_PROBABILITY:.0%}): "
+            f"{found.seeds_for_sd} seeds for each of the {found.configs} configs."
+        )
+    click.echo(
+        f"Three runs of one config lie {found.range_of_three.mean:.4f} apart on average through their seeds alone, "
+        f"up to {found.range_of_three.high:.4f} (95 %)."
+    )
