@@ -27,6 +27,9 @@ from tune.sweep import Sweep
 from tune.workplace import Workplace
 
 if TYPE_CHECKING:
+    from ray import tune as ray_tune
+
+    from tune.loggers import LoggedSweep
     from tune.ray_adapter import Desk
 
 #: Ray's own settings, fixed before Ray is imported; each saves time, files or noise.
@@ -52,7 +55,9 @@ _QUIET = (
 MAX_PROCESS_LOSSES = 2
 
 
-def run_on_ray(execution: Execution, workplace: Workplace, *, slots: int, console: Console) -> bool:
+def run_on_ray(
+    execution: Execution, workplace: Workplace, *, slots: int, console: Console, log: LoggedSweep
+) -> bool:
     """Run what is missing on the Ray runtime that `ray_runtime` has started or joined.
 
     Args:
@@ -60,17 +65,27 @@ def run_on_ray(execution: Execution, workplace: Workplace, *, slots: int, consol
         workplace: its paths.
         slots: trials at a time.
         console: where progress is shown.
+        log: the tools that are told as well, if any.
 
     Returns:
         True when the sweep is complete, False when it was interrupted or Ray gave up; nothing recorded is lost.
     """
+    from tune.loggers import make_loggers
     from tune.ray_adapter import Desk
+
+    def say(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
 
     with graceful_signals(), _scratch() as storage:
         try:
             with shown(Progress(execution, slots=slots), console) as on_step:
-                desk = Desk(execution, workplace, on_step=on_step, say=console.print)
-                _fit(desk, slots=slots, storage=storage)
+                desk = Desk(execution, workplace, on_step=on_step, say=say)
+                loggers = make_loggers(log, desk)
+                try:
+                    _fit(desk, loggers, slots=slots, storage=storage)
+                finally:
+                    for logger in loggers:
+                        logger.close()
         except KeyboardInterrupt:
             pass
         except RuntimeError as error:  # ray.tune.TuneError and Ray's own errors are all of these
@@ -134,7 +149,7 @@ def _slots_on(sweep: Sweep, node: Mapping[str, float]) -> int:
     return min(by_cpu, by_gpu)
 
 
-def _fit(desk: Desk, *, slots: int, storage: Path) -> None:
+def _fit(desk: Desk, loggers: Sequence[ray_tune.Callback], *, slots: int, storage: Path) -> None:
     from ray import tune as ray_tune
 
     from tune.ray_adapter import SpecScheduler, SpecSearcher, StepCallback
@@ -155,7 +170,7 @@ def _fit(desk: Desk, *, slots: int, storage: Path) -> None:
         run_config=ray_tune.RunConfig(
             name="sweep",
             storage_path=str(storage),
-            callbacks=[StepCallback(desk)],
+            callbacks=[StepCallback(desk), *loggers],  # a logger asks how a trial ended: ours first
             verbose=0,
             failure_config=ray_tune.FailureConfig(max_failures=MAX_PROCESS_LOSSES),
             checkpoint_config=ray_tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),

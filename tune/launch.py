@@ -17,6 +17,7 @@ from results import ReportPaths, ResultsStore, StoreError, Verdict, write_report
 from tune.errors import SweepError
 from tune.execution import Execution
 from tune.in_process import run_in_process
+from tune.loggers import LoggedSweep, logged_sweep, tool_problems
 from tune.prepare import prepare
 from tune.progress import Progress, shown
 from tune.recorder import Recorder
@@ -32,10 +33,18 @@ class Place:
     Args:
         in_process: in this process, without Ray, one after the other.
         address: a running Ray runtime; None starts one here.
+        log: tools that Ray's own loggers tell as well, names in `tune.loggers.TOOLS`; no part of the sweep.
     """
 
     in_process: bool = False
     address: str | None = None
+    log: tuple[str, ...] = ()
+
+    def problems(self) -> list[str]:
+        """Everything that is wrong with it, as far as it can be known before anything is started."""
+        if self.log and self.in_process:
+            return ["log: the loggers are Ray's, and --in-process has no Ray; leave one of the two out"]
+        return tool_problems(self.log)
 
 
 @dataclass(frozen=True)
@@ -77,16 +86,15 @@ def run(
     Raises:
         SweepError, SpaceError, DatasetError, StoreError: bad input, before any training, with every problem.
     """
-    if problems := sweep.problems():
+    if problems := [*sweep.problems(), *place.problems()]:
         raise SweepError(problems)
     console = console or Console(stderr=True)
     check_run_dir(sweep, out, resume=resume)
     data = prepare(sweep, on_this_machine=place.in_process or place.address is None, progress=packing)
     with _slots(sweep, place) as slots:
         store = open_store(sweep, data, out, resume=resume)
-        complete = _execute(
-            sweep, Workplace(sweep, data.path, store.run_dir), store, slots=slots, console=console
-        )
+        workplace = Workplace(sweep, data.path, store.run_dir)
+        complete = _execute(sweep, workplace, store, slots=slots, console=console, log=place.log)
     report = write_report(store.run_dir)
     return Outcome(store.run_dir, complete, report.verdict, report)
 
@@ -104,7 +112,13 @@ def _slots(sweep: Sweep, place: Place) -> Iterator[int | None]:
 
 
 def _execute(
-    sweep: Sweep, workplace: Workplace, store: ResultsStore, *, slots: int | None, console: Console
+    sweep: Sweep,
+    workplace: Workplace,
+    store: ResultsStore,
+    *,
+    slots: int | None,
+    console: Console,
+    log: tuple[str, ...],
 ) -> bool:
     """Run the trials; what the disk does not take at the end is a warning, since everything else is done."""
 
@@ -116,7 +130,8 @@ def _execute(
     )
     try:
         execution = Execution(sweep, store, recorder=recorder, node=platform.node())
-        complete = _run_trials(execution, workplace, slots=slots, console=console)
+        logged = logged_sweep(log, sweep, store)
+        complete = _run_trials(execution, workplace, slots=slots, console=console, log=logged)
         for trial_key, why in execution.lost.items():
             warn(f"{trial_key} was not finished and will be run again by --resume: {why}")
         if complete:
@@ -130,13 +145,15 @@ def _execute(
     return complete
 
 
-def _run_trials(execution: Execution, workplace: Workplace, *, slots: int | None, console: Console) -> bool:
+def _run_trials(
+    execution: Execution, workplace: Workplace, *, slots: int | None, console: Console, log: LoggedSweep
+) -> bool:
     if slots is None:
         with shown(Progress(execution, slots=1), console) as on_step:
             return run_in_process(execution, workplace, on_step=on_step)
     from tune.driver import run_on_ray
 
-    return run_on_ray(execution, workplace, slots=slots, console=console)
+    return run_on_ray(execution, workplace, slots=slots, console=console, log=log)
 
 
 def _close(store: ResultsStore, warn: Callable[[str], None]) -> None:

@@ -44,6 +44,12 @@ if TYPE_CHECKING:
 @click.option(
     "--in-process", is_flag=True, help="No Ray: one trial after the other in this process, for debugging."
 )
+@click.option(
+    "--log",
+    multiple=True,
+    metavar="TOOLS",
+    help="Show the runs in tensorboard, mlflow or wandb as well; with commas, or repeatable.",
+)
 @click.option("--resume", is_flag=True, help="Go on with the same sweep in --out.")
 @click.option(
     "--set", "pins", multiple=True, metavar="NAME=VALUE", help="Fix a value for every config; repeatable."
@@ -55,6 +61,7 @@ def sweep(
     out: Path | None,
     address: str | None,
     in_process: bool,
+    log: tuple[str, ...],
     resume: bool,
     pins: tuple[str, ...],
     as_json: bool,
@@ -71,6 +78,7 @@ def sweep(
     from results import Claim
     from tune.cli.terminal import progress_bar
     from tune.launch import Place, run
+    from tune.loggers import tool_names
     from tune.sweep_file import declare, parse_pins
 
     if resume and out is None:
@@ -78,7 +86,13 @@ def sweep(
     declared = declare(target, data_dir=data_dir, options=options, pins=parse_pins(pins))
     folder = out or Path("runs") / f"{declared.title}-{time.strftime('%Y%m%d-%H%M%S')}"
     with progress_bar("packing the dataset") as packing:
-        outcome = run(declared, folder, place=Place(in_process, address), resume=resume, packing=packing)
+        outcome = run(
+            declared,
+            folder,
+            place=Place(in_process, address, tool_names(log)),
+            resume=resume,
+            packing=packing,
+        )
     tell(outcome, as_json=as_json)
     if not outcome.complete or outcome.verdict.claim is Claim.NO_RESULT:
         raise SystemExit(1)
