@@ -94,6 +94,7 @@ def test_ray_and_the_in_process_twin_record_the_same_bits(
     store = ResultsStore.read(tmp_path / "run")
     assert store.runs().column("status").to_pylist() == ["finished"] * 4
     assert store.patches().num_rows == 4 * 8
+    assert store.thresholds().num_rows == 4 * 39
     assert (tmp_path / "run" / "report.html").exists()
 
 
