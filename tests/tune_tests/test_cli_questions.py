@@ -33,7 +33,7 @@ def run_dir(tmp_path: Path) -> Path:
 def test_two_configs_are_compared_in_a_table_and_a_sentence(run_dir: Path) -> None:
     result = invoke("compare", run_dir, "c0", "c1")
     assert result.exit_code == 0, result.stderr
-    assert "c0 (resnet34, dice-bce, batch_size 16) is better than c1 (" in result.stdout
+    assert "c0 (resnet34, dice-bce, lr 1e-4) is better than c1 (" in result.stdout
     assert "on 5 shared seeds" in result.stdout
     assert "all 3 comparisons that could be picked" in result.stdout
 
@@ -51,7 +51,7 @@ def test_configs_named_before_looking_are_held_to_less(run_dir: Path) -> None:
 
 def test_without_names_every_pair_is_compared_below_the_verdict(run_dir: Path) -> None:
     text = invoke("compare", run_dir).stdout
-    assert "c0 (resnet34, dice-bce, batch_size 16) is better than each of the other 2 configs" in text
+    assert "c0 (resnet34, dice-bce, lr 1e-4) is better than each of the other 2 configs" in text
     assert "One seed moves IoU by" in text
     assert len([line for line in text.splitlines() if "better  " in line or "undecided" in line]) == 3
 
