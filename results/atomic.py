@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import BinaryIO
 
 #: Seconds between attempts on Windows, where a reader of the old file keeps it from being replaced.
 PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{32}\.tmp")
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -38,6 +40,26 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
     sync_folder(path.parent)
 
 
+def leftover_of(name: str) -> str | None:
+    """The name that a temporary file was to get; None for a name that `replace_file` does not give."""
+    match = _TEMPORARY.fullmatch(name)
+    return match[1] if match else None
+
+
+def remove_leftovers(folder: Path, targets: Container[str] | None = None) -> None:
+    """Remove the temporary files of a process that was killed; only for the one process that writes these files.
+
+    Args:
+        folder: where they are; it need not exist.
+        targets: names that they were to get; None for all.
+    """
+    for path in folder.glob(".*.tmp"):
+        target = leftover_of(path.name)
+        if target is not None and (targets is None or target in targets):
+            with contextlib.suppress(OSError):  # it does no harm, and the next writer tries again
+                path.unlink()
+
+
 def _move(source: Path, target: Path) -> None:
     """`os.replace`; on Windows tried again for about a second while it is not permitted."""
     for pause in PAUSES if sys.platform == "win32" else ():
@@ -50,9 +72,14 @@ def _move(source: Path, target: Path) -> None:
     os.replace(source, target)
 
 
+def replace_bytes(path: Path, data: bytes) -> None:
+    """`replace_file` for a content that is there already."""
+    replace_file(path, lambda file: file.write(data))
+
+
 def replace_text(path: Path, text: str) -> None:
     """`replace_file` for a text in UTF-8."""
-    replace_file(path, lambda file: file.write(text.encode("utf-8")))
+    replace_bytes(path, text.encode("utf-8"))
 
 
 def sync_folder(folder: Path) -> None:

@@ -33,14 +33,30 @@ class ConfigFile:
         """Whether the file lacks something."""
         return self._changed
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a file."""
+        return self._path.exists()
+
     def load(self) -> None:
         """Take over what the file holds, to add to it.
 
         Raises:
             StoreError: the file cannot be read.
         """
-        for row in self.read().to_pylist():
-            self._entries[row["config_id"]] = (row["origin"], row["label"], json.loads(row["values_json"]))
+        self._entries.update(_entries(self.read()))
+
+    def adopt(self, configs: pa.Table, *, replace: bool) -> None:
+        """Take over configs that were recorded elsewhere; they are in memory until `flush`.
+
+        Args:
+            configs: as `read` gives them.
+            replace: whether they win over ours of the same id.
+        """
+        for config_id, entry in _entries(configs).items():
+            if self._entries.get(config_id) != entry and (replace or config_id not in self._entries):
+                self._entries[config_id] = entry
+                self._changed = True
 
     def add(self, config: ConfigRecord) -> bool:
         """Keep a config in memory until `flush`; says whether it is new or another than before.
@@ -78,11 +94,26 @@ class ConfigFile:
         """
         if self._entries:
             return config_table(self._entries)
-        if not self._path.exists():
+        if not self.exists:
             return CONFIG_COLUMNS.empty_table()
-        table = patiently(lambda: read_parquet(self._path), self._path)
-        rows = conform(table, CONFIGS, str(self._path))
-        for name in table.column_names:
-            if name not in CONFIG_COLUMNS.names:
-                rows = rows.append_column(table.schema.field(name), table.column(name))
-        return rows
+        return conformed_configs(patiently(lambda: read_parquet(self._path), self._path), str(self._path))
+
+
+def conformed_configs(table: pa.Table, where: str) -> pa.Table:
+    """Configs as read from a file: the declared columns as declared, then those of the parameters as they are.
+
+    Raises:
+        StoreError: see `conform`.
+    """
+    rows = conform(table, CONFIGS, where)
+    for name in table.column_names:
+        if name not in CONFIG_COLUMNS.names:
+            rows = rows.append_column(table.schema.field(name), table.column(name))
+    return rows
+
+
+def _entries(configs: pa.Table) -> dict[str, ConfigEntry]:
+    return {
+        row["config_id"]: (row["origin"], row["label"], json.loads(row["values_json"]))
+        for row in configs.to_pylist()
+    }

@@ -1,4 +1,4 @@
-"""Reading a parquet file beside a writer, and saying which file it is that cannot be read."""
+"""Reading parquet beside a writer, and saying which file or object it is that cannot be read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _Read = TypeVar("_Read")
 PAUSES = (0.0, 0.01, 0.05, 0.1, 0.3)
 
 
-def patiently(read: Callable[[], _Read], where: Path) -> _Read:
+def patiently(read: Callable[[], _Read], where: Path | str) -> _Read:
     """Read again when a file was compacted away or is being replaced.
 
     Args:
@@ -41,19 +41,28 @@ def patiently(read: Callable[[], _Read], where: Path) -> _Read:
 
 
 def read_parquet(path: Path) -> pa.Table:
-    """All rows of a file.
+    """All rows of a file; see `parse_parquet`."""
+    return parse_parquet(path, path)
+
+
+def parse_parquet(source: Path | pa.BufferReader, where: Path | str) -> pa.Table:
+    """All rows of a file or of bytes.
+
+    Args:
+        source: what is read.
+        where: for the message.
 
     Raises:
-        StoreError: the file is not a whole parquet file.
+        StoreError: it is not a whole parquet file.
         FileNotFoundError, PermissionError: see `patiently`.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(source) as file:
             return file.read()
     except (FileNotFoundError, PermissionError):
         raise
     except (pa.ArrowException, OSError) as error:
         raise StoreError(
-            f"{path} is damaged ({error}): restore it from a copy; if there is none, move it away, "
+            f"{where} is damaged ({error}): restore it from a copy; if there is none, move it away, "
             "and the rows in it are lost"
         ) from error

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from filelock import FileLock, Timeout
 
@@ -18,9 +19,63 @@ from results.migration import upgraded_sweep
 from results.parquet_file import patiently
 from results.schema import SCHEMA_VERSION, TABLES, check_version
 
+if TYPE_CHECKING:
+    from results.mirror import Mirror
+
 _REQUIRED = ("sweep_id", "name", "metric", "mode", "max_epochs", "replicates")
 _LOCK = ".writer.lock"
-_OWN_NAMES = {_LOCK, "wal", "checkpoints", *TABLES}
+#: of what is made before `sweep.json`.
+OWN_NAMES = frozenset({_LOCK, "wal", "checkpoints", *TABLES})
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A run directory of this machine that nobody else writes to until `lock` is released.
+
+    Attributes:
+        run_dir: the folder.
+        sweep: content of its `sweep.json`.
+        lock: held.
+        mirror: keeps a bucket like the folder; None where the folder is all there is.
+    """
+
+    run_dir: Path
+    sweep: Mapping[str, Any]
+    lock: FileLock
+    mirror: Mirror | None = None
+
+
+def create_locked(run_dir: Path, sweep: Mapping[str, Any]) -> Locked:
+    """Make a run directory and write `sweep.json`.
+
+    Raises:
+        StoreError: the directory holds a sweep or other files, cannot be written, or `sweep` lacks a key.
+    """
+    sweep_text(sweep)  # refuses before anything is made
+    refuse_occupied(run_dir, str(sweep["sweep_id"]))
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = lock_writer(run_dir)
+        for name in ("wal", "checkpoints", *TABLES):
+            (run_dir / name).mkdir(exist_ok=True)
+        return Locked(run_dir, write_sweep(run_dir, sweep), lock)
+    except OSError as error:
+        raise not_writable(run_dir, error) from error
+
+
+def open_locked(run_dir: Path) -> Locked:
+    """Become the writer of an existing run directory.
+
+    Raises:
+        StoreError: not a run directory, written by a newer version, being written by another process, or
+            not writable.
+    """
+    read_sweep(run_dir)  # refuses before a lock file is made
+    try:
+        lock = lock_writer(run_dir)
+        return Locked(run_dir, upgrade_on_disk(run_dir), lock)
+    except OSError as error:
+        raise not_writable(run_dir, error) from error
 
 
 def read_sweep(run_dir: Path) -> dict[str, Any]:
@@ -54,13 +109,30 @@ def _on_disk(run_dir: Path) -> dict[str, Any]:
             f"{run_dir} has no sweep.json, so it is not a run directory: give the --out folder of a sweep"
         )
     try:
-        sweep = json.loads(patiently(lambda: path.read_text(encoding="utf-8"), path))
+        data = patiently(path.read_bytes, path)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read ({error})") from error
+    return parse_sweep(data, str(path))
+
+
+def parse_sweep(data: bytes, where: str) -> dict[str, Any]:
+    """`sweep.json` as it was written.
+
+    Args:
+        data: its content.
+        where: for messages.
+
+    Raises:
+        StoreError: it is not what a sweep writes, or a newer version wrote it.
+    """
+    try:
+        sweep = json.loads(data.decode("utf-8"))
         version = int(sweep["schema_version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{path} cannot be read ({error!r}): it must be the JSON object written by a sweep"
+            f"{where} cannot be read ({error!r}): it must be the JSON object written by a sweep"
         ) from error
-    check_version(version, str(path))
+    check_version(version, where)
     return dict(sweep)
 
 
@@ -109,27 +181,29 @@ def noted(sweep: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
 def refuse_occupied(run_dir: Path, sweep_id: str) -> None:
     """Raise a `StoreError` if the directory holds this sweep, another sweep, or anything else."""
     if (run_dir / "sweep.json").is_file():
-        other = read_sweep(run_dir)
-        if str(other.get("sweep_id")) == sweep_id:
-            raise StoreError(
-                f"{run_dir} already holds this sweep ({sweep_id}): use --resume to go on with it"
-            )
-        raise StoreError(
-            f"{run_dir} holds another sweep ({other.get('sweep_id')}, named {other.get('name')!r}): "
-            "choose another --out, or remove the directory if it is not needed"
-        )
-    # Our own empty folders without a sweep.json are what a crash during creation leaves.
-    if run_dir.is_dir() and {path.name for path in run_dir.iterdir()} - _OWN_NAMES:
-        raise StoreError(f"{run_dir} is not empty and not a run directory: choose another --out")
+        refuse_other(run_dir, read_sweep(run_dir), sweep_id)
+    folders = [run_dir, *(run_dir / name for name in ("wal", *TABLES))]
+    names = [str(path.relative_to(run_dir)) for f in folders if f.is_dir() for path in f.iterdir()]
+    refuse_foreign(run_dir, names)  # rows without a sweep.json, too: they would be taken for ours
 
 
-def local(run_dir: Path) -> Path:
-    """The directory as a path; a URL is a `StoreError`."""
-    if str(run_dir).startswith(("s3:", "gs:", "http:", "https:")):
-        raise StoreError(
-            f"{run_dir} is not a local path: record locally, then ship the model with `export --to s3://...`"
-        )
-    return Path(run_dir)
+def refuse_other(place: Path | str, found: Mapping[str, Any], sweep_id: str) -> NoReturn:
+    """Raise the `StoreError` for a place where a new sweep should begin and one is recorded already."""
+    if str(found.get("sweep_id")) == sweep_id:
+        raise StoreError(f"{place} already holds this sweep ({sweep_id}): use --resume to go on with it")
+    raise StoreError(
+        f"{place} holds another sweep ({found.get('sweep_id')}, named {found.get('name')!r}): "
+        "choose another --out, or remove the directory if it is not needed"
+    )
+
+
+def refuse_foreign(place: Path | str, names: Iterable[str]) -> None:
+    """Raise a `StoreError` if a place without a `sweep.json` holds names that are not ours.
+
+    Our own names without a `sweep.json` are what a crash during creation leaves.
+    """
+    if set(names) - OWN_NAMES:
+        raise StoreError(f"{place} is not empty and not a run directory: choose another --out")
 
 
 def lock_writer(run_dir: Path) -> FileLock:

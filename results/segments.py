@@ -8,14 +8,14 @@ One writer at a time; that is the store's business, not this module's.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results.atomic import replace_file
+from results.atomic import replace_bytes, replace_file
 from results.migration import conform
 from results.parquet_file import patiently, read_parquet
 from results.parts import Part, current, deduplicated, parts_among
@@ -111,14 +111,14 @@ class Segments:
             OSError: the disk does not take it; nothing is lost.
         """
         self._folder.mkdir(exist_ok=True)
-        done = self._parts()
+        done = self.parts()
         for path in self._wal_files():
             if not any(part.first <= _wal_number(path) <= part.last for part in done):
                 rows = self._conform(read_wal(path, self.table.arrow), path)
                 if rows.num_rows:
                     self._write_part(rows, _part_of(path))
             _remove(path)
-        done = self._parts()
+        done = self.parts()
         for part in set(done) - set(current(done)):
             _remove(self._folder / part.name)
 
@@ -128,12 +128,40 @@ class Segments:
         Raises:
             OSError: the disk does not take it; the parts are as they were.
         """
-        parts = current(self._parts())
+        parts = current(self.parts())
         if len(parts) < 2:
             return
         rows = deduplicated(pa.concat_tables([self._read_part(part) for part in parts]), self.table)
         self._write_part(rows, Part(parts[-1].last, min(part.first for part in parts)))
         for part in parts:
+            _remove(self._folder / part.name)
+
+    def adopt(self, parts: Mapping[str, bytes], rows: pa.Table, *, replace: bool) -> None:
+        """Take over the parts that count elsewhere, and keep the rows that are only here. After `fold_leftovers`.
+
+        Killed in the middle, it loses nothing, and a second call does the rest.
+
+        Args:
+            parts: name -> content.
+            rows: what they hold, the last of each key.
+            replace: whether their row counts when ours has the same key.
+
+        Raises:
+            OSError: the disk does not take it; nothing is lost.
+        """
+        theirs, ours = parts_among(parts), self.parts()
+        if all(part in ours and self._holds(part, parts[part.name]) for part in theirs):
+            return
+        kept = self.read()
+        if replace:
+            both = deduplicated(pa.concat_tables([kept, rows]), self.table)
+            kept = both.slice(0, both.num_rows - rows.num_rows)
+        number = max(part.last for part in (*theirs, *ours)) + 1
+        if kept.num_rows:  # first, because the rest takes the place of these rows
+            self._write_part(kept, Part(number, number))
+        for part in theirs:
+            replace_bytes(self._folder / part.name, parts[part.name])
+        for part in set(ours) - set(theirs):
             _remove(self._folder / part.name)
 
     # ----- reading
@@ -154,7 +182,7 @@ class Segments:
                 with contextlib.suppress(FileNotFoundError):
                     leftovers[_wal_number(path)] = self._conform(read_wal(path, self.table.arrow), path)
         # Parts are listed after the write-ahead files: a file that vanished in between is a part by now.
-        parts = current(self._parts())
+        parts = current(self.parts())
         folded = {number for part in parts for number in leftovers if part.first <= number <= part.last}
         tables = [self._read_part(part) for part in parts]
         tables += [rows for number, rows in sorted(leftovers.items()) if number not in folded]
@@ -162,6 +190,13 @@ class Segments:
         return deduplicated(pa.concat_tables(tables), self.table)
 
     # ----- files
+
+    def parts(self) -> list[Part]:
+        """Every parquet part on disk, oldest rows first."""
+        return parts_among(path.name for path in self._folder.glob("part-*.parquet"))
+
+    def _holds(self, part: Part, data: bytes) -> bool:
+        return (self._folder / part.name).read_bytes() == data
 
     def _conform(self, rows: pa.Table, path: Path) -> pa.Table:
         return conform(rows, self.table, str(path))
@@ -174,15 +209,11 @@ class Segments:
         self._folder.mkdir(exist_ok=True)
         replace_file(self._folder / part.name, lambda file: pq.write_table(rows, file, compression="zstd"))
 
-    def _parts(self) -> list[Part]:
-        """Every parquet part on disk, oldest rows first."""
-        return parts_among(path.name for path in self._folder.glob("part-*.parquet"))
-
     def _wal_files(self) -> list[Path]:
         return sorted(self._wal_folder.glob(f"{self.table.name}-*.arrows"))
 
     def _next_number(self) -> int:
-        used = [part.last for part in self._parts()] + [_wal_number(path) for path in self._wal_files()]
+        used = [part.last for part in self.parts()] + [_wal_number(path) for path in self._wal_files()]
         return max(used, default=-1) + 1
 
 

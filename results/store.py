@@ -1,8 +1,7 @@
-"""The results of one sweep in one local directory: durable while it runs, readable while it is written.
+"""The results of one sweep in a directory or bucket: durable while it runs, readable while it is written.
 
 `ResultsStore` owns identity (`sweep.json`), the schema version, durability and completeness. It does not
 know what is good: ranking and statistics are elsewhere. One process writes, from one thread; any number read.
-
 ::
 
     RUN_DIR/sweep.json  configs.parquet  {epochs,runs,decisions,patches,thresholds}/part-*.parquet  wal/  checkpoints/
@@ -17,32 +16,28 @@ from types import MappingProxyType
 from typing import Any, Self
 
 import pyarrow as pa
-from filelock import FileLock
 
-from results.config_file import ConfigFile
+from results.bucket_rows import BucketRows
 from results.errors import StoreError
+from results.location import RunDir, RunUrl, local_copy, locate
 from results.records import ConfigRecord, DecisionRecord, EpochRecord, PatchRecord, RunRecord, ThresholdRecord
+from results.row_log import RowLog
 from results.run_dir import (
-    local,
-    lock_writer,
+    Locked,
+    create_locked,
     not_noted,
     not_writable,
-    not_written,
     noted,
+    open_locked,
     read_sweep,
-    refuse_occupied,
-    sweep_text,
-    upgrade_on_disk,
     write_sweep,
 )
-from results.schema import TABLES
-from results.segments import Segments
+from results.twin import create_twin, open_twin, read_bucket
 
 #: a row goes to disk at the first call after it is this old (seconds): half of what we promise.
 FLUSH_SECONDS = 0.5
-#: a write-ahead file becomes a parquet part after this many seconds or rows, whichever is first.
+#: a write-ahead file becomes a parquet part after this many seconds, if it does not before for its length.
 ROTATE_SECONDS = 30.0
-ROTATE_ROWS = 20_000
 
 
 class ResultsStore:
@@ -51,17 +46,30 @@ class ResultsStore:
     A row handed to an ``add_*`` method is never lost by an error of the disk: it stays in memory, the
     `StoreError` (with ``rows_kept``) says what happened, and the next `flush` tries again. A row never comes
     to disk before its config, the end of a run never before its epochs.
+
+    A run directory in a bucket is written through a complete one on this machine, `run_dir`, which is uploaded in the
+    background: what the bucket does not take stays there. Of several machines the last to open it writes.
+
+    Attributes:
+        run_dir: the folder on this machine; for a reader of a bucket it may not exist.
+        sweep: content of `sweep.json`.
     """
 
     def __init__(
-        self, run_dir: Path, sweep: Mapping[str, Any], lock: FileLock | None, *, clock: Callable[[], float]
+        self,
+        run_dir: Path,
+        sweep: Mapping[str, Any],
+        rows: RowLog | BucketRows,
+        *,
+        held: Locked | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.run_dir = run_dir
         self.sweep: Mapping[str, Any] = MappingProxyType(dict(sweep))
-        self._lock = lock
+        self._rows = rows
+        self._lock = held and held.lock
+        self._mirror = held and held.mirror
         self._clock = clock
-        self._segments = {name: Segments(run_dir, table) for name, table in TABLES.items()}
-        self._configs = ConfigFile(run_dir)
         self._oldest_pending: float | None = None
         self._last_rotation = clock()
 
@@ -69,12 +77,12 @@ class ResultsStore:
 
     @classmethod
     def create(
-        cls, run_dir: Path, sweep: Mapping[str, Any], *, clock: Callable[[], float] = time.monotonic
+        cls, run_dir: RunDir, sweep: Mapping[str, Any], *, clock: Callable[[], float] = time.monotonic
     ) -> Self:
         """Start a run directory and write `sweep.json`.
 
         Args:
-            run_dir: a directory that does not exist, or is empty.
+            run_dir: a directory that does not exist, or is empty; or ``s3://bucket/prefix`` without objects.
             sweep: the resolved sweep, JSON-able, with at least sweep_id, name, metric, mode, max_epochs
                 and replicates.
             clock: seconds that only go forward; for tests.
@@ -82,56 +90,38 @@ class ResultsStore:
         Raises:
             StoreError: the directory holds a sweep or other files, cannot be written, or `sweep` lacks a key.
         """
-        run_dir = local(run_dir)
-        sweep_text(sweep)  # refuses before anything is made
-        refuse_occupied(run_dir, str(sweep["sweep_id"]))
-        try:
-            run_dir.mkdir(parents=True, exist_ok=True)
-            lock = lock_writer(run_dir)
-            for name in ("wal", "checkpoints", *TABLES):
-                (run_dir / name).mkdir(exist_ok=True)
-            written = write_sweep(run_dir, sweep)
-        except OSError as error:
-            raise not_writable(run_dir, error) from error
-        return cls(run_dir, written, lock, clock=clock)
+        place = locate(run_dir)
+        made = create_twin(place, sweep) if isinstance(place, RunUrl) else create_locked(place, sweep)
+        return cls._writer(made, clock)
 
     @classmethod
-    def open(cls, run_dir: Path, *, clock: Callable[[], float] = time.monotonic) -> Self:
-        """Open a run directory to write on, folding in what a crash left behind.
+    def open(cls, run_dir: RunDir, *, clock: Callable[[], float] = time.monotonic) -> Self:
+        """Open a run directory to write on, folding in what a crash left behind or another machine has recorded.
 
         Raises:
             StoreError: not a run directory, written by a newer version, being written by another process,
                 or not writable.
         """
-        run_dir = local(run_dir)
-        read_sweep(run_dir)  # refuses before a lock file is made
-        try:
-            lock = lock_writer(run_dir)
-            store = cls(run_dir, upgrade_on_disk(run_dir), lock, clock=clock)
-            (run_dir / "wal").mkdir(exist_ok=True)
-            for segments in store._segments.values():
-                segments.fold_leftovers()
-        except OSError as error:
-            raise not_writable(run_dir, error) from error
-        store._configs.load()
-        return store
+        place = locate(run_dir)
+        return cls._writer(open_twin(place) if isinstance(place, RunUrl) else open_locked(place), clock)
 
     @classmethod
-    def read(cls, run_dir: Path) -> Self:
-        """Open a run directory to look at, also while a sweep writes; nothing on disk is changed.
+    def read(cls, run_dir: RunDir) -> Self:
+        """Open a run directory to look at, also while a sweep writes; nothing is changed.
 
         Raises:
-            StoreError: not a run directory, or written by a newer version.
+            StoreError: not a run directory, written by a newer version, or its server does not answer.
         """
-        run_dir = local(run_dir)
-        return cls(run_dir, read_sweep(run_dir), None, clock=time.monotonic)
+        place = locate(run_dir)
+        if isinstance(place, RunUrl):
+            return cls(local_copy(place), *read_bucket(place))
+        return cls(place, read_sweep(place), RowLog(place))
 
     # ----- adding rows
 
     def add_config(self, config: ConfigRecord) -> None:
         """Record a suggested config; a later one with the same id replaces it."""
-        self._writable()
-        if self._configs.add(config):
+        if self._log().configs.add(config):
             self._received()
 
     def add_epoch(self, epoch: EpochRecord) -> None:
@@ -160,15 +150,17 @@ class ResultsStore:
         """Do what is due: flush rows older than half a second, rotate an old write-ahead file.
 
         Raises:
-            StoreError: the disk did not take it; every row is kept.
+            StoreError: the disk did not take it, or a bucket lacks it for now, which is said once; every row is kept.
         """
         now = self._clock()
         if self._oldest_pending is not None and now - self._oldest_pending >= FLUSH_SECONDS:
             self.flush()
-        full = any(segments.durable_rows >= ROTATE_ROWS for segments in self._segments.values())
-        if full or now - self._last_rotation >= ROTATE_SECONDS:
+        if self._log().full or now - self._last_rotation >= ROTATE_SECONDS:
             self._last_rotation = now
-            self._on_disk(lambda segments: segments.rotate())
+            self._log().rotate()
+            self._upload()
+        if self._mirror is not None and (problem := self._mirror.news()):
+            raise problem
 
     def note(self, facts: Mapping[str, Any]) -> None:
         """Add facts about the sweep to `sweep.json`, e.g. ``planned_runs`` once it is known.
@@ -180,7 +172,7 @@ class ResultsStore:
             StoreError: a fact would change what the sweep is, is not JSON-able, or the disk did not take it;
                 `sweep.json` is as it was.
         """
-        self._writable()
+        self._log()
         sweep = noted(self.sweep, facts)
         if sweep == self.sweep:
             return
@@ -188,6 +180,7 @@ class ResultsStore:
             self.sweep = MappingProxyType(write_sweep(self.run_dir, sweep))
         except OSError as error:
             raise not_noted(self.run_dir, error, facts) from error
+        self._upload()
 
     def flush(self) -> None:
         """Force every row received so far to disk; when this returns they survive kill -9 and power loss.
@@ -195,15 +188,7 @@ class ResultsStore:
         Raises:
             StoreError: the disk did not take them; they are kept, and the next call tries again.
         """
-        self._writable()
-        try:
-            # In this order, and no further after a failure: a crash must leave neither rows of a config that
-            # nobody knows nor an ended run without its last epochs.
-            self._configs.flush()
-            for segments in self._segments.values():
-                segments.flush()
-        except OSError as error:
-            raise self._refused(error) from error
+        self._log().flush()
         self._oldest_pending = None
 
     def compact(self) -> None:
@@ -213,20 +198,29 @@ class ResultsStore:
             StoreError: the disk did not take it; every row is kept.
         """
         self.flush()
-        self._on_disk(lambda segments: segments.rotate())
-        self._on_disk(lambda segments: segments.compact())
+        self._log().rotate()
+        self._log().compact()
+        self._upload()
 
     def close(self) -> None:
         """Flush, turn the write-ahead files into parts, and let the next writer in. May be called twice.
 
+        A run directory in a bucket is complete there when this returns.
+
         Raises:
-            StoreError: the disk did not take it; the store stays open.
+            StoreError: the disk did not take it; the store stays open. Or the bucket did not; then the store is
+                closed, every row is on this machine's disk, and the next `open` and `close` upload them.
         """
         if self._lock is None:
             return
         self.flush()
-        self._on_disk(lambda segments: segments.rotate())
-        self._release()
+        self._log().rotate()
+        self._upload()
+        try:
+            if self._mirror is not None:
+                self._mirror.finish()
+        finally:
+            self._release()
 
     def __enter__(self) -> Self:
         return self
@@ -238,27 +232,27 @@ class ResultsStore:
 
     def configs(self) -> pa.Table:
         """configs.parquet: config_id, label, origin, values_json, then one column per parameter."""
-        return self._configs.read()
+        return self._rows.read_configs()
 
     def epochs(self) -> pa.Table:
         """One row per (trial_key, epoch), the last one received."""
-        return self._segments["epochs"].read()
+        return self._rows.read("epochs")
 
     def runs(self) -> pa.Table:
         """One row per trial_key that has ended, the last one received."""
-        return self._segments["runs"].read()
+        return self._rows.read("runs")
 
     def decisions(self) -> pa.Table:
         """One row per (trial_key, epoch, rung, action), the last one received."""
-        return self._segments["decisions"].read()
+        return self._rows.read("decisions")
 
     def patches(self) -> pa.Table:
         """One row per (trial_key, patch_id), the last one received."""
-        return self._segments["patches"].read()
+        return self._rows.read("patches")
 
     def thresholds(self) -> pa.Table:
         """One row per (trial_key, threshold), the last one received."""
-        return self._segments["thresholds"].read()
+        return self._rows.read("thresholds")
 
     def missing(self, trial_keys: Iterable[str]) -> list[str]:
         """Those of the planned trials that have not ended in any way, in the given order."""
@@ -267,9 +261,18 @@ class ResultsStore:
 
     # ----- inside
 
+    @classmethod
+    def _writer(cls, made: Locked, clock: Callable[[], float]) -> Self:
+        log = RowLog(made.run_dir)
+        try:
+            log.fold_leftovers()
+        except OSError as error:
+            raise not_writable(made.run_dir, error) from error
+        log.configs.load()
+        return cls(made.run_dir, made.sweep, log, held=made, clock=clock)
+
     def _add(self, name: str, records: Sequence[Any]) -> None:
-        self._writable()
-        self._segments[name].add(records)
+        self._log().tables[name].add(records)
         self._received()
 
     def _received(self) -> None:
@@ -277,28 +280,19 @@ class ResultsStore:
             self._oldest_pending = self._clock()
         self.tick()
 
-    def _on_disk(self, action: Callable[[Segments], None]) -> None:
-        """Do `action` to every table, also after one failed, then report."""
-        errors = []
-        for segments in self._segments.values():
-            try:
-                action(segments)
-            except OSError as error:
-                errors.append(error)
-        if errors:
-            raise self._refused(errors[0]) from errors[0]
+    def _upload(self) -> None:
+        if self._mirror is not None:
+            self._mirror.ask(self._log().files())
 
-    def _refused(self, error: OSError) -> StoreError:
-        waiting = [f"{name} ({n})" for name, s in self._segments.items() if (n := s.pending_rows)]
-        return not_written(self.run_dir, error, ["configs"] * self._configs.changed + waiting)
-
-    def _writable(self) -> None:
-        if self._lock is None:
+    def _log(self) -> RowLog:
+        if self._lock is None or not isinstance(self._rows, RowLog):
             raise StoreError(f"{self.run_dir} is not open for writing: use ResultsStore.open")
+        return self._rows
 
     def _release(self) -> None:
+        self._log().close()
+        if self._mirror is not None:
+            self._mirror.stop()
         assert self._lock is not None
-        for segments in self._segments.values():
-            segments.close()
         self._lock.release()
         self._lock = None

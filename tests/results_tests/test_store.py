@@ -288,8 +288,9 @@ def test_create_refuses_foreign_files_bad_places_and_incomplete_sweeps(tmp_path:
         ResultsStore.create(tmp_path, SWEEP)
     with pytest.raises(StoreError, match="cannot be written"):
         ResultsStore.create(tmp_path / "thesis.txt" / "run", SWEEP)
-    with pytest.raises(StoreError, match="not a local path"):
-        ResultsStore.create("s3://bucket/run", SWEEP)  # type: ignore[arg-type]
+    for url in ("gs://bucket/run", "s3://bucket", "https://bucket/run", "s3://bucket/../run"):
+        with pytest.raises(StoreError, match=r"not a run directory: give a folder or s3://bucket/prefix"):
+            ResultsStore.create(url, SWEEP)
     with pytest.raises(StoreError) as caught:
         ResultsStore.create(tmp_path / "run", {"sweep_id": "x", "name": "y"})
     assert len(caught.value.problems) == 4
