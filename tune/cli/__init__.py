@@ -31,6 +31,7 @@ COMMANDS = {
     "compare": ("tune.cli.questions", "compare"),
     "plan": ("tune.cli.questions", "plan"),
     "export": ("tune.cli.outcome", "export"),
+    "optuna": ("tune.cli.interop", "optuna"),
     "evaluate": ("tune.cli.model", "evaluate"),
     "predict": ("tune.cli.model", "predict"),
 }
