@@ -1,14 +1,11 @@
-"""The report's figures as inline SVG that takes its colours from the page, in daylight, dark and print.
+"""The report's figures of configs: ranking, learning curves, parameter effects.
 
-Drawn with matplotlib's object interface (no pyplot, no global figure). The colours below are placeholders,
-replaced by CSS variables in the SVG. Nothing is computed but means and ranges of what is drawn.
+Nothing is computed but means and ranges of what is drawn.
 """
 
 from __future__ import annotations
 
-import io
 import math
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,29 +15,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
+from results.drawing import ACCENT, INK, MUTED, STYLE, clip, panels, svg
 from results.effects import ParameterEffect, level_key
 from results.naming import setting
 from results.ranking import ConfigState, RankedConfig, Ranking
 from results.records import FAILURES
 from results.tables import metric_name
 
-# Not plain black: matplotlib leaves black out of the SVG, and then the page could not change it.
-_INK, _ACCENT, _MUTED = "#070809", "#010203", "#040506"
-_PAGE_COLOURS = {_INK: "currentColor", _ACCENT: "var(--accent)", _MUTED: "var(--muted)"}
-_STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text: it can be selected, and takes the page's font and colour
-    "text.parse_math": False,  # a label with dollar signs is a label
-    "font.size": 10.0,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "figure.facecolor": "none",
-    "axes.facecolor": "none",
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
-}
 #: more configs than this are not drawn; the tables have them.
 MOST_CONFIGS = 30
 MOST_PANELS = 9
@@ -49,7 +33,7 @@ _MOST_TICKS = 4
 _MOST_WHISKERS = 200
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def ranking_figure(ranking: Ranking) -> str | None:
     """Every config with a final score: its runs as dots, its mean and interval beside them."""
     rows = ranking.scored[:MOST_CONFIGS]
@@ -62,19 +46,19 @@ def ranking_figure(ranking: Ranking) -> str | None:
         scores = [run.score for run in row.runs if run.score is not None]
         if row.low is not None and row.high is not None:
             axes.plot(
-                [row.low, row.high], [y, y], color=_ACCENT, linewidth=2.2, solid_capstyle="butt", zorder=2
+                [row.low, row.high], [y, y], color=ACCENT, linewidth=2.2, solid_capstyle="butt", zorder=2
             )
-        axes.plot([row.mean], [y], "|", color=_ACCENT, markersize=13, markeredgewidth=2.6, zorder=3)
-        axes.plot(scores, [y] * len(scores), "o", color=_INK, markersize=4.2, alpha=0.65, zorder=4)
-    axes.set_yticks(range(len(rows)), [_clip(row.name, 60) for row in rows])
+        axes.plot([row.mean], [y], "|", color=ACCENT, markersize=13, markeredgewidth=2.6, zorder=3)
+        axes.plot(scores, [y] * len(scores), "o", color=INK, markersize=4.2, alpha=0.65, zorder=4)
+    axes.set_yticks(range(len(rows)), [clip(row.name, 60) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(metric_name(ranking.metric))
-    axes.grid(axis="x", color=_MUTED, alpha=0.35, linewidth=0.6)
+    axes.grid(axis="x", color=MUTED, alpha=0.35, linewidth=0.6)
     axes.tick_params(axis="y", length=0)
-    return _svg(figure, "ranking", f"{metric_name(ranking.metric)} of each run and interval of each config")
+    return svg(figure, "ranking", f"{metric_name(ranking.metric)} of each run and interval of each config")
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def curve_figure(ranking: Ranking, epochs: pa.Table) -> str | None:
     """Learning curves, one panel per config: runs thin, their mean thick, range over seeds shaded.
 
@@ -89,23 +73,23 @@ def curve_figure(ranking: Ranking, epochs: pa.Table) -> str | None:
     shown = [row for row in ranking.rows if row.config_id in runs]
     if not shown:
         return None
-    figure, panels = _panels(len(shown))
+    figure, grid = panels(len(shown))
     means = {row.config_id: _mean_curve(_for_mean(row, runs[row.config_id])) for row in shown}
-    for axes, row in zip(panels, shown, strict=True):
+    for axes, row in zip(grid, shown, strict=True):
         for other in shown:
-            axes.plot(*means[other.config_id][:2], color=_MUTED, linewidth=0.8, alpha=0.7, zorder=1)
+            axes.plot(*means[other.config_id][:2], color=MUTED, linewidth=0.8, alpha=0.7, zorder=1)
         for points in runs[row.config_id].values():
-            axes.plot(*zip(*sorted(points), strict=True), color=_ACCENT, linewidth=0.8, alpha=0.8, zorder=3)
+            axes.plot(*zip(*sorted(points), strict=True), color=ACCENT, linewidth=0.8, alpha=0.8, zorder=3)
         x, mean, low, high = means[row.config_id]
-        axes.fill_between(x, low, high, color=_ACCENT, alpha=0.2, linewidth=0, zorder=2)
-        axes.plot(x, mean, color=_ACCENT, linewidth=2.2, marker="o" if len(x) == 1 else "", zorder=4)
+        axes.fill_between(x, low, high, color=ACCENT, alpha=0.2, linewidth=0, zorder=2)
+        axes.plot(x, mean, color=ACCENT, linewidth=2.2, marker="o" if len(x) == 1 else "", zorder=4)
         state = "" if row.state is ConfigState.COMPLETE else f", {row.state}"
-        title = f"{_clip(row.short, 26)} ({len(runs[row.config_id])} runs{state})"
-        axes.set_title(f"{title}\n{_clip(row.description, 40)}" if row.description else title, fontsize=9)
+        title = f"{clip(row.short, 26)} ({len(runs[row.config_id])} runs{state})"
+        axes.set_title(f"{title}\n{clip(row.description, 40)}" if row.description else title, fontsize=9)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    panels[0].set_ylabel(metric_name(ranking.metric))
-    return _svg(figure, "curves", f"{metric_name(ranking.metric)} by epoch, one panel per config")
+    grid[0].set_ylabel(metric_name(ranking.metric))
+    return svg(figure, "curves", f"{metric_name(ranking.metric)} by epoch, one panel per config")
 
 
 def _curves_of(ranking: Ranking, epochs: pa.Table) -> dict[str, dict[str, list[tuple[int, float]]]]:
@@ -137,18 +121,18 @@ def _mean_curve(runs: Sequence[Sequence[tuple[int, float]]]) -> tuple[Any, Any, 
     return x, values.mean(axis=0), values.min(axis=0), values.max(axis=0)
 
 
-@mpl.rc_context(_STYLE)
+@mpl.rc_context(STYLE)
 def effect_figure(ranking: Ranking, effects: Sequence[ParameterEffect]) -> str | None:
     """Config means against each parameter; bars show one standard error from the seeds."""
     shown = effects[:MOST_PANELS]
     if not shown:
         return None
-    figure, panels = _panels(len(shown))
+    figure, grid = panels(len(shown))
     rows = ranking.scored
-    for axes, effect in zip(panels, shown, strict=True):
+    for axes, effect in zip(grid, shown, strict=True):
         _effect_panel(axes, effect, [row for row in rows if effect.parameter in row.values])
-    panels[0].set_ylabel(f"{metric_name(ranking.metric)}, mean of a config")
-    return _svg(figure, "effects", "config means against each searched parameter")
+    grid[0].set_ylabel(f"{metric_name(ranking.metric)}, mean of a config")
+    return svg(figure, "effects", "config means against each searched parameter")
 
 
 def _effect_panel(axes: Axes, effect: ParameterEffect, rows: Sequence[RankedConfig]) -> None:
@@ -161,18 +145,18 @@ def _effect_panel(axes: Axes, effect: ParameterEffect, rows: Sequence[RankedConf
     errors = _seed_errors(rows) if len(rows) <= _MOST_WHISKERS else None
     axes.errorbar(
         x,
-        [row.mean for row in rows],
+        [math.nan if row.mean is None else row.mean for row in rows],
         yerr=errors,
         fmt="o",
-        color=_INK,
-        ecolor=_MUTED,
+        color=INK,
+        ecolor=MUTED,
         markersize=4.2,
         capsize=2,
     )
     if effect.kind == "choice":
         for i, level in enumerate(effect.levels):
-            axes.plot([i - 0.3, i + 0.3], [level.mean] * 2, color=_ACCENT, linewidth=2.2)
-        axes.set_xticks(range(len(levels)), [_clip(level, 14) for level in levels])
+            axes.plot([i - 0.3, i + 0.3], [level.mean] * 2, color=ACCENT, linewidth=2.2)
+        axes.set_xticks(range(len(levels)), [clip(level, 14) for level in levels])
         axes.set_xlim(-0.6, len(levels) - 0.4)
     elif effect.scale == "log":
         axes.set_xscale("log")
@@ -192,40 +176,3 @@ def _seed_errors(rows: Sequence[RankedConfig]) -> list[float] | None:
     squares = sum((r.n - 1) * r.sd**2 for r in rows if r.sd is not None)
     df = sum(r.n - 1 for r in rows if r.sd is not None)
     return [math.sqrt(squares / df / row.n) for row in rows] if df else None
-
-
-def _panels(n: int) -> tuple[Figure, list[Axes]]:
-    """A grid of panels with one y axis, at most three across."""
-    across = min(n, 3)
-    down = math.ceil(n / across)
-    figure = Figure(figsize=(2.6 * across + 0.6, 2.3 * down + 0.2), layout="constrained")
-    first: Axes | None = None
-    panels = []
-    for i in range(n):
-        axes = figure.add_subplot(down, across, i + 1, sharey=first)
-        first = first or axes
-        axes.grid(axis="y", color=_MUTED, alpha=0.35, linewidth=0.6)
-        axes.tick_params(labelleft=i % across == 0)
-        panels.append(axes)
-    return figure, panels
-
-
-def _clip(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an SVG element without fixed size, colours or ids that another figure could share."""
-    buffer = io.StringIO()
-    canvas: Any = FigureCanvasSVG(figure)
-    with mpl.rc_context({"svg.hashsalt": name}):
-        canvas.print_svg(buffer, metadata={"Date": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    for placeholder, colour in _PAGE_COLOURS.items():
-        text = text.replace(placeholder, colour)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    text = re.sub(r'<svg ([^>]*?)height="[^"]*"', r"<svg \1", text, count=1)
-    text = re.sub(r'<svg ([^>]*?)width="([\d.]+)pt"', r'<svg \1style="min-width:\2px"', text, count=1)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{description}" ', 1)

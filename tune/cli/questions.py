@@ -218,7 +218,8 @@ def _cost(known: Cost, given: dict[str, float]) -> Cost:
     from dataclasses import replace
 
     names = {"max_epochs": "epochs", "epoch_seconds": "epoch_seconds", "gpus_per_trial": "gpus"}
-    return replace(known, **{names[name]: value for name, value in given.items()})
+    changes: dict[str, Any] = {names[name]: value for name, value in given.items()}
+    return replace(known, **changes)
 
 
 def _tell(found: StudyPlan) -> None:
