@@ -1,11 +1,13 @@
 """The difference of two configs seen in one way: its t interval, paired or not, and how far the two go together.
 
-Pure functions. Which way is right, and what may be claimed from it, is decided in `pairs.py`.
+And Holm's adjustment for several. Pure functions; which way is right, and what may be claimed, is decided in
+`pairs.py`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,3 +95,22 @@ def correlation(both: Floats, *, alpha: float) -> tuple[float | None, float | No
     z = np.arctanh(np.clip(r, -1 + 1e-15, 1 - 1e-15))
     half = special.ndtri(1 - alpha / 2) / math.sqrt(n - 3)
     return r, float(np.tanh(z - half)), float(np.tanh(z + half))
+
+
+def holm(p_values: Sequence[float | None], family: int) -> tuple[Floats, Floats]:
+    """Adjusted p values of Holm (1979), Scand. J. Statist. 6:65-70, and how many tests are left at each.
+
+    Args:
+        p_values: (n,); None = unknown, which counts as 1.
+        family: tests that are counted, at least n; those not given count as 1.
+
+    Returns:
+        (n,) the smallest family-wise error rate at which each test succeeds; (n,) by how much alpha is divided
+        when it is this test's turn: `family` for the smallest p.
+    """
+    p = np.array([1.0 if value is None else value for value in p_values])
+    order = np.argsort(p, kind="stable")
+    left, adjusted = np.empty(len(p)), np.empty(len(p))
+    left[order] = family - np.arange(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate((p * left)[order]), 1.0)
+    return adjusted, left

@@ -83,7 +83,7 @@ def _effect(
     means = np.array([row.mean for row in rows], dtype=np.float64)
     errors = seed_sd**2 / np.array([row.n for row in rows], dtype=np.float64)
     values = [row.values[name] for row in rows]
-    if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values):
+    if all(is_number(value) for value in values):
         numbers = np.array(values, dtype=np.float64)
         return _number(name, numbers, means, errors, alpha)
     return _choice(name, values, means, errors, alpha, sign)
@@ -91,7 +91,7 @@ def _effect(
 
 def _number(name: str, values: Floats, means: Floats, errors: Floats, alpha: float) -> ParameterEffect:
     """Least-squares line over the range seen, scaled to 0..1, so that the slope is the effect."""
-    log = bool(values.min() > 0 and values.max() / values.min() >= _LOG_RATIO)
+    log = on_log_scale(values)
     x = np.log(values) if log else values
     x = (x - x.min()) / (x.max() - x.min())
     centred = x - x.mean()
@@ -153,7 +153,16 @@ def _finished(
     )
 
 
+def on_log_scale(values: Floats) -> bool:
+    """Whether the values of a number are read on a log scale: all positive, and far apart."""
+    return bool(values.min() > 0 and values.max() / values.min() >= _LOG_RATIO)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number; True and False are choices."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def level_key(value: object) -> str:
     """A value as a group: 1 and 1.0 are one number, True and "True" are not one choice."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return repr(float(value)) if number else repr(value)  # type: ignore[arg-type]
+    return repr(float(value)) if is_number(value) else repr(value)  # type: ignore[arg-type]

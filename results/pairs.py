@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csgraph
 
-from results.differences import Difference, correlation, from_noise, t_interval, unpaired_difference
+from results.differences import Difference, correlation, from_noise, holm, t_interval, unpaired_difference
 from results.power import seeds_needed
 from results.statistics import Floats, Mask, Noise, as_scores, config_means, fit_blocks, pooled_noise
 
@@ -120,7 +120,9 @@ def compare_pairs(
     size = max(family or 0, len(pairs))
     noises = _Noises.of(matrix, mask)
     drafts = [_draft(matrix, mask, pair, noises, alpha) for pair in pairs]
-    adjusted, levels = _holm([draft.p for draft in drafts], size, alpha)
+    adjusted, left = holm([draft.p for draft in drafts], size)
+    shown = adjusted < alpha
+    levels = 1 - alpha / np.where(shown, left, size - shown.sum())
     return tuple(
         _judged(draft, (float(p), float(level)), alpha, power, difference, size)
         for draft, p, level in zip(drafts, adjusted, levels, strict=True)
@@ -133,18 +135,6 @@ def _check(pairs: Sequence[tuple[int, int]], n: int) -> None:
         raise ValueError(
             f"a pair must be two different rows of 0 to {n - 1}, not {', '.join(map(str, wrong))}"
         )
-
-
-def _holm(p_values: Sequence[float | None], family: int, alpha: float) -> tuple[Floats, Floats]:
-    """Holm-adjusted p (unknown ones count as 1), and the level of the interval beside each claim."""
-    p = np.array([1.0 if value is None else value for value in p_values])
-    order = np.argsort(p, kind="stable")
-    left = np.empty(len(p))  # how many comparisons are still to be tested when it is this one's turn
-    left[order] = family - np.arange(len(p))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(np.maximum.accumulate((p * left)[order]), 1.0)
-    shown = adjusted < alpha
-    return adjusted, 1 - alpha / np.where(shown, left, family - shown.sum())
 
 
 @dataclass(frozen=True)
