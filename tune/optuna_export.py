@@ -27,6 +27,7 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from results import ResultsStore, judge
+from results.location import RunDir, locate
 from results.ranking import rank_snapshot
 from results.snapshot import Snapshot, snapshot
 from tune.errors import SweepError
@@ -64,7 +65,7 @@ class ExportedStudy:
 
 
 def export_study(
-    run_dir: Path,
+    run_dir: RunDir,
     storage: str,
     *,
     study: str | None = None,
@@ -77,7 +78,7 @@ def export_study(
     that is out of date is deleted and written anew; one that is up to date is left alone.
 
     Args:
-        run_dir: the sweep; may be running.
+        run_dir: the sweep, a folder or ``s3://bucket/prefix``; may be running.
         storage: a database URL such as `sqlite:///study.db`, or the path of a journal file.
         study: its name; the sweep's name and id by default.
         overwrite: replace a study that this sweep did not write, or to which something was added since.
@@ -106,10 +107,12 @@ def export_study(
     )
 
 
-def _attributes(seen: Snapshot, run_dir: Path) -> dict[str, Any]:
+def _attributes(seen: Snapshot, run_dir: RunDir) -> dict[str, Any]:
     """The study's user attributes, in the order in which they are written: whose it is comes first."""
+    place = locate(run_dir)
+    where = place.resolve() if isinstance(place, Path) else place
     return {
-        SOURCE: {"sweep_id": str(seen.sweep["sweep_id"]), "run_dir": str(Path(run_dir).resolve())},
+        SOURCE: {"sweep_id": str(seen.sweep["sweep_id"]), "run_dir": str(where)},
         "verdict": judge(rank_snapshot(seen)).sentence,
         "note": _NOTE,
         "metric": str(seen.sweep["metric"]),
