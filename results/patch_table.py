@@ -131,7 +131,7 @@ def scored_counts(ranking: Ranking, patches: pa.Table) -> PatchCounts:
     names: dict[tuple[int, int], str] = {}
     for i, row in enumerate(rows):
         for run in row.runs:
-            if run.score is not None and run.replicate < recorded.shape[1]:
+            if run.score is not None and run.replicate < found.counts.shape[1]:
                 recorded[i, run.replicate], names[i, run.replicate] = run.score, run.trial_key
     wrong = np.argwhere(np.abs(again - recorded) > 1e-9)
     problems = [
