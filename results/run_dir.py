@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from filelock import FileLock, Timeout
 
-from results.atomic import replace_text
+from results.atomic import leftover_of, remove_leftovers, replace_text
 from results.errors import StoreError
 from results.migration import upgraded_sweep
 from results.parquet_file import patiently
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from results.mirror import Mirror
 
 _REQUIRED = ("sweep_id", "name", "metric", "mode", "max_epochs", "replicates")
+SWEEP = "sweep.json"
 _LOCK = ".writer.lock"
 #: of what is made before `sweep.json`.
 OWN_NAMES = frozenset({_LOCK, "wal", "checkpoints", *TABLES})
@@ -101,7 +102,7 @@ def upgrade_on_disk(run_dir: Path) -> dict[str, Any]:
 
 
 def _on_disk(run_dir: Path) -> dict[str, Any]:
-    path = run_dir / "sweep.json"
+    path = run_dir / SWEEP
     if not run_dir.is_dir():
         raise StoreError(f"{run_dir} does not exist or is not a directory: give the --out folder of a sweep")
     if not path.is_file():
@@ -159,7 +160,7 @@ def write_sweep(run_dir: Path, sweep: Mapping[str, Any]) -> dict[str, Any]:
         OSError: the disk refuses; the file is as it was.
     """
     text = sweep_text(sweep)
-    replace_text(run_dir / "sweep.json", text)
+    replace_text(run_dir / SWEEP, text)
     return dict(json.loads(text))
 
 
@@ -180,10 +181,11 @@ def noted(sweep: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
 
 def refuse_occupied(run_dir: Path, sweep_id: str) -> None:
     """Raise a `StoreError` if the directory holds this sweep, another sweep, or anything else."""
-    if (run_dir / "sweep.json").is_file():
+    if (run_dir / SWEEP).is_file():
         refuse_other(run_dir, read_sweep(run_dir), sweep_id)
     folders = [run_dir, *(run_dir / name for name in ("wal", *TABLES))]
-    names = [str(path.relative_to(run_dir)) for f in folders if f.is_dir() for path in f.iterdir()]
+    found = [path for folder in folders if folder.is_dir() for path in folder.iterdir()]
+    names = [str(path.relative_to(run_dir)) for path in found if leftover_of(path.name) != SWEEP]
     refuse_foreign(run_dir, names)  # rows without a sweep.json, too: they would be taken for ours
 
 
@@ -209,6 +211,8 @@ def refuse_foreign(place: Path | str, names: Iterable[str]) -> None:
 def lock_writer(run_dir: Path) -> FileLock:
     """Become the only writer of the directory; the operating system lets go of it when the process dies.
 
+    What a killed writer left half written beside `sweep.json` is removed.
+
     Raises:
         StoreError: another process is writing.
         OSError: the lock file cannot be created.
@@ -220,6 +224,7 @@ def lock_writer(run_dir: Path) -> FileLock:
         raise StoreError(
             f"another process is writing to {run_dir}: wait for it or stop it; reading needs no lock"
         ) from error
+    remove_leftovers(run_dir, (SWEEP, "configs.parquet"))  # others may be writing a report there
     return lock
 
 

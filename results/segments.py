@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results.atomic import replace_bytes, replace_file
+from results.atomic import remove_leftovers, replace_bytes, replace_file
 from results.migration import conform
 from results.parquet_file import patiently, read_parquet
 from results.parts import Part, current, deduplicated, parts_among
@@ -105,12 +105,13 @@ class Segments:
             self._wal.close()
 
     def fold_leftovers(self) -> None:
-        """After a crash: fold every leftover write-ahead file into its part and drop compacted parts.
+        """After a crash: fold every leftover write-ahead file into its part, drop compacted and half written parts.
 
         Raises:
             OSError: the disk does not take it; nothing is lost.
         """
         self._folder.mkdir(exist_ok=True)
+        remove_leftovers(self._folder)
         done = self.parts()
         for path in self._wal_files():
             if not any(part.first <= _wal_number(path) <= part.last for part in done):
@@ -194,6 +195,12 @@ class Segments:
     def parts(self) -> list[Part]:
         """Every parquet part on disk, oldest rows first."""
         return parts_among(path.name for path in self._folder.glob("part-*.parquet"))
+
+    def has(self, name: str) -> bool:
+        """Whether there is a part of this name, or one that was compacted from it."""
+        return any(
+            part == other or part.covers(other) for part in self.parts() for other in parts_among([name])
+        )
 
     def _holds(self, part: Part, data: bytes) -> bool:
         return (self._folder / part.name).read_bytes() == data

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from results import atomic
-from results.atomic import replace_text
+from results.atomic import leftover_of, remove_leftovers, replace_file, replace_text
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,18 @@ def test_only_windows_is_asked_again_and_not_for_ever(
             replace_text(target, "new")
     assert target.read_text(encoding="utf-8") == ("new" if works else "old")
     assert [path.name for path in tmp_path.iterdir()] == ["file.json"]
+
+
+def test_leftovers_of_a_killed_process_are_known_by_their_names(tmp_path: Path) -> None:
+    for name in ("sweep.json", "report.html"):
+        temporary: list[str] = []
+        replace_file(tmp_path / name, lambda file, names=temporary: names.append(file.name))
+        (tmp_path / name).unlink()
+        Path(temporary[0]).touch()
+    (tmp_path / ".mine.tmp").touch()
+    assert {leftover_of(path.name) for path in tmp_path.iterdir()} == {"sweep.json", "report.html", None}
+    remove_leftovers(tmp_path, ("sweep.json",))
+    assert {leftover_of(path.name) for path in tmp_path.iterdir()} == {"report.html", None}
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".mine.tmp"]
+    remove_leftovers(tmp_path / "not there")

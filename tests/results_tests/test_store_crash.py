@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -242,42 +238,3 @@ def test_a_failed_append_is_cut_off_the_file(tmp_path: Path, monkeypatch: pytest
     wal.append(batch)
     wal.close()
     assert read_wal(wal.path, schema).num_rows == 2
-
-
-_WRITER = """
-import sys, time
-from pathlib import Path
-sys.path[:0] = [sys.argv[2]]
-from recorded_sweeps import SWEEP, epoch_record
-from results import ResultsStore
-store = ResultsStore.create(Path(sys.argv[1]), SWEEP)
-epoch = 0
-while True:
-    epoch += 1
-    store.add_epoch(epoch_record(epoch=epoch))
-    sys.stdout.write(f"{epoch} {time.time()}\\n")
-    sys.stdout.flush()
-    time.sleep(0.005)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL on Windows")
-def test_rows_older_than_a_second_survive_kill_9(run_dir: Path) -> None:
-    here = str(Path(__file__).parent)
-    writer = subprocess.Popen(
-        [sys.executable, "-c", _WRITER, str(run_dir), here], stdout=subprocess.PIPE, text=True
-    )
-    assert writer.stdout is not None
-    assert writer.stdout.readline()
-    time.sleep(4)
-    writer.send_signal(signal.SIGKILL)
-    killed = time.time()
-    received = [line.split() for line in writer.stdout.read().splitlines() if line.count(" ") == 1]
-    writer.wait()
-    promised = max(int(epoch) for epoch, at in received if float(at) < killed - 1)
-    with ResultsStore.open(run_dir) as store:
-        epochs = store.epochs().column("epoch").to_pylist()
-        assert epochs == list(range(1, len(epochs) + 1))
-        assert promised > 50
-        assert epochs[-1] >= promised
