@@ -238,7 +238,6 @@ def test_interaction_of_seeds_and_patches_is_counted_once() -> None:
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("run_patch", [0.05, 0.4])
 def test_intervals_over_seeds_and_patches_cover_the_truth(run_patch: float) -> None:
     """Known mean and known difference, new seeds and new patches each time: 95 % of the time."""
