@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -12,12 +13,12 @@ from results.config_file import conformed_configs
 from results.errors import StoreError
 from results.migration import conform, upgraded_sweep
 from results.object_store import PAUSES, RunObjects
-from results.parquet_file import parse_parquet, patiently
+from results.parquet_file import is_whole, parse_parquet, patiently
 from results.parts import current, deduplicated, parts_among
-from results.run_dir import parse_sweep
+from results.run_dir import SWEEP, parse_sweep
 from results.schema import CONFIG_COLUMNS, TABLES
 
-SWEEP, CONFIGS = "sweep.json", "configs.parquet"
+CONFIGS = "configs.parquet"
 
 
 class BucketRows:
@@ -48,14 +49,13 @@ class BucketRows:
         Raises:
             StoreError: an object is damaged, or the server does not answer.
         """
+        return self.rows(table, patiently(partial(self.current_parts, table), f"{self._objects.url}/{table}"))
 
-        def read() -> pa.Table:
-            return self.rows(table, self.parts(table, self._objects.names(f"{table}/")))
-
-        return patiently(read, f"{self._objects.url}/{table}")
-
-    def read_configs(self) -> pa.Table:
+    def read_configs(self, *, broken_off_is_none: bool = False) -> pa.Table:
         """All configs; see `ConfigFile.read`.
+
+        Args:
+            broken_off_is_none: give no configs instead of an error when the object is not a whole file.
 
         Raises:
             StoreError: the object is damaged, or the server does not answer.
@@ -64,8 +64,14 @@ class BucketRows:
             data = self._objects.get(CONFIGS)
         except FileNotFoundError:
             return CONFIG_COLUMNS.empty_table()
+        if broken_off_is_none and not is_whole(data):
+            return CONFIG_COLUMNS.empty_table()
         where = f"{self._objects.url}/{CONFIGS}"
         return conformed_configs(self._parsed(CONFIGS, data), where)
+
+    def current_parts(self, table: str) -> dict[str, bytes]:
+        """`parts` of what is listed now."""
+        return self.parts(table, self._objects.names(f"{table}/"))
 
     def parts(self, table: str, listed: Iterable[str]) -> dict[str, bytes]:
         """The parts of a table that count, oldest rows first: name of the part -> content.

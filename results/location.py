@@ -63,6 +63,12 @@ def locate(run_dir: RunDir) -> Path | RunUrl:
     return RunUrl(parts[0], "/".join(parts[1:]))
 
 
+def below(run_dir: RunDir, name: str) -> str:
+    """For people: the path or URL of a name in a run directory."""
+    place = locate(run_dir)
+    return str(place / name) if isinstance(place, Path) else f"{place}/{name}"
+
+
 def local_copy(run_dir: RunDir) -> Path:
     """Where this machine has, or would have, the files of a run directory: a folder is its own copy.
 

@@ -45,6 +45,16 @@ def read_parquet(path: Path) -> pa.Table:
     return parse_parquet(path, path)
 
 
+def is_whole(data: bytes) -> bool:
+    """Whether bytes are a parquet file, and not a part or a ruin of one."""
+    try:
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            file.read()
+    except (pa.ArrowException, OSError):
+        return False
+    return True
+
+
 def parse_parquet(source: Path | pa.BufferReader, where: Path | str) -> pa.Table:
     """All rows of a file or of bytes.
 

@@ -67,8 +67,8 @@ class ResultsStore:
         self.run_dir = run_dir
         self.sweep: Mapping[str, Any] = MappingProxyType(dict(sweep))
         self._rows = rows
-        self._lock = held and held.lock
-        self._mirror = held and held.mirror
+        self._lock = held.lock if held else None
+        self._mirror = held.mirror if held else None
         self._clock = clock
         self._oldest_pending: float | None = None
         self._last_rotation = clock()

@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from results.atomic import replace_text
-from results.bucket_rows import SWEEP, BucketRows
+from results.bucket_rows import BucketRows
 from results.errors import StoreError
-from results.location import RunUrl, local_copy
+from results.location import CACHE_VARIABLE, RunUrl, local_copy
 from results.mirror import Mirror
 from results.object_store import RunObjects, Stored
-from results.parquet_file import patiently
+from results.parquet_file import is_whole, patiently
 from results.row_log import RowLog
 from results.run_dir import (
+    SWEEP,
     Locked,
     create_locked,
     lock_writer,
-    not_writable,
     read_sweep,
     refuse_foreign,
     refuse_occupied,
@@ -58,9 +58,10 @@ def create_twin(url: RunUrl, sweep: Mapping[str, Any]) -> Locked:
         take_over(objects, owner)
         replace_text(twin.run_dir / _OWNER_FILE, owner)
     except FileExistsError as error:
-        raise _given_up(twin, StoreError(f"another machine has just started a sweep in {url}")) from error
+        lost = StoreError(f"another machine has just started a sweep in {url}: choose another --out")
+        raise _given_up(url, twin, lost) from error
     except (StoreError, OSError) as error:
-        raise _given_up(twin, error) from error
+        raise _given_up(url, twin, error) from error
     return replace(twin, mirror=_mirror(url, objects, twin.run_dir, owner))
 
 
@@ -92,7 +93,7 @@ def open_twin(url: RunUrl) -> Locked:
             lock.release()
             raise
     except OSError as error:
-        raise not_writable(run_dir, error) from error
+        raise _no_local_copy(url, error) from error
     return Locked(run_dir, written, lock, _mirror(url, objects, run_dir, owner, known))
 
 
@@ -138,9 +139,7 @@ def refuse_unwritable_prefix(url: RunUrl) -> None:
     try:
         twin.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(
-            f"{twin}, the local copy of {url}, cannot be made ({error}): set LANDSLIDE_TUNE_CACHE to another folder"
-        ) from error
+        raise _no_local_copy(url, error) from error
 
 
 def _sweeps(
@@ -175,20 +174,27 @@ def _owner(run_dir: Path, objects: RunObjects) -> tuple[str, bool]:
 
 
 def _merge(run_dir: Path, objects: RunObjects, *, theirs_count: bool) -> list[str]:
-    """Give the twin all that the bucket has; names the parts that were there."""
+    """Give the twin all that the bucket has; names what need not be uploaded again."""
     log, theirs = RowLog(run_dir), BucketRows(objects)
     log.fold_leftovers()
-    known: list[str] = []
+    everything = objects.names()
     for name, segments in log.tables.items():
-        listed = objects.names(f"{name}/")
-        known += listed
+        listed = {key: stored for key, stored in everything.items() if key.startswith(f"{name}/")}
         if not all(_has(run_dir, part, stored) for part, stored in listed.items()):
-            parts = theirs.parts(name, listed)
+            # What broke off when it was uploaded is whole in the twin, from where it is uploaded again.
+            parts = {
+                part: data
+                for part, data in theirs.parts(name, listed).items()
+                if is_whole(data) or not segments.has(part)
+            }
             segments.adopt(parts, theirs.rows(name, parts), replace=theirs_count)
     log.configs.load()
-    log.configs.adopt(theirs.read_configs(), replace=theirs_count)
+    log.configs.adopt(theirs.read_configs(broken_off_is_none=log.configs.exists), replace=theirs_count)
     log.configs.flush()
-    return known
+    # Not those that broke off: a file of their name is here, and another one.
+    return [
+        key for key, there in everything.items() if not (run_dir / key).exists() or _has(run_dir, key, there)
+    ]
 
 
 def _has(run_dir: Path, name: str, stored: Stored) -> bool:
@@ -201,11 +207,18 @@ def _mirror(url: RunUrl, objects: RunObjects, run_dir: Path, owner: str, known: 
     return Mirror(upload, place=str(url), safe_in=str(run_dir))
 
 
-def _given_up(twin: Locked, error: StoreError | OSError) -> StoreError:
+def _given_up(url: RunUrl, twin: Locked, error: StoreError | OSError) -> StoreError:
     """Leave nothing that looks like a sweep, and say what went wrong."""
     (twin.run_dir / SWEEP).unlink(missing_ok=True)
     twin.lock.release()
-    return error if isinstance(error, StoreError) else not_writable(twin.run_dir, error)
+    return error if isinstance(error, StoreError) else _no_local_copy(url, error)
+
+
+def _no_local_copy(url: RunUrl, error: OSError) -> StoreError:
+    return StoreError(
+        f"{local_copy(url)}, the local copy of {url}, cannot be written ({error}): free space, or set "
+        f"{CACHE_VARIABLE} to a folder on another disk"
+    )
 
 
 def _no_sweep(url: RunUrl) -> StoreError:

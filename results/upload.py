@@ -18,6 +18,7 @@ from pathlib import Path
 
 from results.errors import StoreError
 from results.object_store import RunObjects, Stored, md5
+from results.parquet_file import is_whole
 from results.parts import Part, parts_among
 
 #: name of the object that says who writes.
@@ -53,12 +54,12 @@ class Upload:
         run_dir: the folder.
         objects: where to.
         owner: the name under which `take_over` was called.
-        known: names of the parts in the bucket whose rows the folder has.
+        known: names in the bucket of what the folder has; only parts count, other files are compared.
     """
 
     def __init__(self, run_dir: Path, objects: RunObjects, *, owner: str, known: Iterable[str] = ()) -> None:
         self._run_dir, self._objects, self._owner = run_dir, objects, owner
-        self._parts = set(known)
+        self._parts = {name for name in known if _part(name) is not None}
         self._others: dict[str, bytes] = {}  # checksums of the files that are replaced now and then
 
     def __call__(self, names: Sequence[str], go_on: Callable[[], bool] = lambda: True) -> None:
@@ -102,11 +103,19 @@ class Upload:
         try:
             if stored is None:
                 self._objects.put(name, data, new=True)
-            elif not stored.is_surely(data) and self._objects.get(name) != data:
-                raise FileExistsError(name)
+            elif not stored.is_surely(data):
+                self._replace(name, data)
         except FileExistsError:
             raise self._met_stranger(name) from None
         self._parts.add(name)
+
+    def _replace(self, name: str, data: bytes) -> None:
+        """Store a part in the place of what broke off when it was uploaded before, and of nothing else."""
+        found = self._objects.get(name)
+        if is_whole(found) and found != data:
+            raise FileExistsError(name)
+        if found != data:
+            self._objects.put(name, data)
 
     def _superseded(self, names: Sequence[str]) -> list[str]:
         """The parts of ours in the bucket that a compacted one there has replaced."""

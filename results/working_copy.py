@@ -5,14 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from results.atomic import replace_bytes
-from results.bucket_rows import CONFIGS, SWEEP, BucketRows
+from results.bucket_rows import CONFIGS, BucketRows
 from results.errors import StoreError
 from results.location import RunDir, RunUrl, locate
 from results.object_store import RunObjects
 from results.parquet_file import patiently
+from results.run_dir import SWEEP
 from results.schema import TABLES
 
 
@@ -61,8 +63,7 @@ def _download(url: RunUrl, objects: RunObjects, folder: Path) -> None:
         raise StoreError(f"{url} has no {SWEEP}, so it is not a run directory: give the --out URL of a sweep")
     for table in reversed(list(TABLES)):
         (folder / table).mkdir()
-        parts = patiently(lambda table=table: rows.parts(table, objects.names(f"{table}/")), f"{url}/{table}")
-        for name, data in parts.items():
+        for name, data in patiently(partial(rows.current_parts, table), f"{url}/{table}").items():
             replace_bytes(folder / table / name, data)
     for name in objects.names().keys() & {CONFIGS, SWEEP}:
         replace_bytes(folder / name, objects.get(name))

@@ -9,11 +9,14 @@ import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from results import ReportPaths, ResultsStore, StoreError, Verdict, write_report
+from results.location import RunDir, RunUrl, locate
+from results.working_copy import publish
 from tune.errors import SweepError
 from tune.execution import Execution
 from tune.in_process import run_in_process
@@ -52,12 +55,14 @@ class Outcome:
     """How a sweep went.
 
     Args:
-        run_dir: where everything lies.
-        complete: every planned run has ended; False after an interruption or a fault.
+        place: the run directory as it was named: a folder, or a URL.
+        run_dir: where everything lies on this machine.
+        complete: every planned run has ended and is at its place; False after an interruption or a fault.
         verdict: what can be said about the configs.
         report: the written report.
     """
 
+    place: Path | RunUrl
     run_dir: Path
     complete: bool
     verdict: Verdict
@@ -66,7 +71,7 @@ class Outcome:
 
 def run(
     sweep: Sweep,
-    out: Path,
+    out: RunDir,
     *,
     place: Place = Place(),
     resume: bool = False,
@@ -77,7 +82,7 @@ def run(
 
     Args:
         sweep: what was declared.
-        out: the run directory, new unless `resume`.
+        out: the run directory, new unless `resume`: a folder, or ``s3://bucket/prefix`` with a local copy.
         place: where trials run.
         resume: go on with the same sweep in `out`.
         console: where progress is shown; stderr by default.
@@ -89,14 +94,18 @@ def run(
     if problems := [*sweep.problems(), *place.problems()]:
         raise SweepError(problems)
     console = console or Console(stderr=True)
+    out = locate(out)
     check_run_dir(sweep, out, resume=resume)
     data = prepare(sweep, on_this_machine=place.in_process or place.address is None, progress=packing)
     with _slots(sweep, place) as slots:
         store = open_store(sweep, data, out, resume=resume)
+        if store.run_dir != out:
+            console.print(f"checkpoints and new rows: {store.run_dir}", markup=False, highlight=False)
         workplace = Workplace(sweep, data.path, store.run_dir)
         complete = _execute(sweep, workplace, store, slots=slots, console=console, log=place.log)
     report = write_report(store.run_dir)
-    return Outcome(store.run_dir, complete, report.verdict, report)
+    complete &= _published(report, out, console)
+    return Outcome(out, store.run_dir, complete, report.verdict, report)
 
 
 @contextmanager
@@ -120,11 +129,8 @@ def _execute(
     console: Console,
     log: tuple[str, ...],
 ) -> bool:
-    """Run the trials; what the disk does not take at the end is a warning, since everything else is done."""
-
-    def warn(text: str) -> None:
-        console.print(f"warning: {text}", style="yellow", markup=False, highlight=False)
-
+    """Run the trials; what the disk or bucket does not take at the end is a warning, since everything else is done."""
+    warn = partial(_warn, console)
     recorder = Recorder(
         store, sweep_id=str(store.sweep["sweep_id"]), checkpoints=workplace.checkpoints, warn=warn
     )
@@ -141,8 +147,8 @@ def _execute(
         warn(str(error))
         complete = False
     finally:
-        _close(store, warn)
-    return complete
+        closed = _close(store, warn)
+    return complete and closed
 
 
 def _run_trials(
@@ -156,8 +162,24 @@ def _run_trials(
     return run_on_ray(execution, workplace, slots=slots, console=console, log=log)
 
 
-def _close(store: ResultsStore, warn: Callable[[str], None]) -> None:
+def _close(store: ResultsStore, warn: Callable[[str], None]) -> bool:
     try:
         store.close()
     except StoreError as error:
         warn(str(error))
+        return False
+    return True
+
+
+def _published(report: ReportPaths, out: Path | RunUrl, console: Console) -> bool:
+    """Bring the report to where the rows are."""
+    try:
+        publish(out, [report.html, report.markdown, report.verdict_json])
+    except StoreError as error:
+        _warn(console, f"{error}\nthe report is {report.html}")
+        return False
+    return True
+
+
+def _warn(console: Console, text: str) -> None:
+    console.print(f"warning: {text}", style="yellow", markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""May this sweep run in that folder? Cheap answers before the expensive preparation, and the store at its end.
+"""May this sweep be recorded at that place? Cheap answers before the expensive preparation, and the store at its end.
 
 Writes sweep.json through the store; holds no rows.
 """
@@ -6,41 +6,37 @@ Writes sweep.json through the store; holds no rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from landslide import PackedDataset
 from results import ResultsStore, StoreError
-from results.run_dir import refuse_occupied
+from results.admission import refuse_taken, refuse_unwritable, stored_sweep
+from results.location import RunDir
+from results.run_dir import refuse_other
 from tune.environment import environment
 from tune.sweep import Sweep
 
 
-def check_run_dir(sweep: Sweep, out: Path, *, resume: bool) -> None:
-    """Refuse a folder that cannot take the sweep, as far as that is known before the dataset is opened.
+def check_run_dir(sweep: Sweep, out: RunDir, *, resume: bool) -> None:
+    """Refuse a place that cannot take the sweep, as far as that is known before the dataset is opened.
 
     Raises:
-        StoreError: it holds another sweep, or this one without `resume`, or none with it; or it cannot be written.
+        StoreError: it holds another sweep, or this one without `resume`, or none with it; or it cannot be written,
+            or its server does not answer.
     """
-    if resume or (out / "sweep.json").is_file():
-        stored = ResultsStore.read(out).sweep
+    stored = _stored(out) if resume else stored_sweep(out)
+    if stored is None:
+        refuse_taken(out, "")
+    else:
         differences = _differences(sweep.identity(str(stored.get("data_id"))), stored)
         if differences:
             raise StoreError(differences, f"{out} holds another sweep")
         if not resume:
-            refuse_occupied(out, str(stored["sweep_id"]))
-        return
-    refuse_occupied(out, "")
-    existing = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    probe = existing / f".landslide-tune-{sweep.seed}-probe"
-    try:
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise StoreError(f"{out} cannot be written ({error}); choose another --out") from error
+            refuse_other(str(out), stored, str(stored["sweep_id"]))
+    refuse_unwritable(out)
 
 
-def open_store(sweep: Sweep, data: PackedDataset, out: Path, *, resume: bool) -> ResultsStore:
+def open_store(sweep: Sweep, data: PackedDataset, out: RunDir, *, resume: bool) -> ResultsStore:
     """Make the run directory, or open the one of the same sweep.
 
     Raises:
@@ -48,7 +44,7 @@ def open_store(sweep: Sweep, data: PackedDataset, out: Path, *, resume: bool) ->
     """
     if not resume:
         return ResultsStore.create(out, resolved(sweep, data))
-    stored = ResultsStore.read(out).sweep
+    stored = _stored(out)
     if stored["sweep_id"] != sweep.sweep_id(data.data_id):
         differences = _differences(sweep.identity(data.data_id), stored)
         raise StoreError(differences, f"{out} holds another sweep, which cannot be resumed with this")
@@ -79,6 +75,11 @@ def resolved(sweep: Sweep, data: PackedDataset) -> dict[str, Any]:
         },
         "environment": environment(),
     }
+
+
+def _stored(out: RunDir) -> Mapping[str, Any]:
+    """The sweep that is recorded there; a `StoreError` if there is none."""
+    return stored_sweep(out) or ResultsStore.read(out).sweep
 
 
 def _differences(declared: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:

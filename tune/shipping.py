@@ -13,6 +13,7 @@ from pathlib import Path
 from landslide import set_threads
 from results import (
     Exported,
+    ExportError,
     ResultsStore,
     destination,
     export_model,
@@ -21,6 +22,7 @@ from results import (
     pick_model,
     rank_store,
 )
+from results.location import RunDir, RunUrl, local_copy, locate
 from tune.export_check import recorded_data, verify_checkpoint
 
 
@@ -45,11 +47,11 @@ class Shipment:
     overwrite: bool = False
 
 
-def ship(run_dir: Path, to: str, shipment: Shipment, *, say: Callable[[str], None]) -> Exported:
+def ship(run_dir: RunDir, to: str, shipment: Shipment, *, say: Callable[[str], None]) -> Exported:
     """Ship a model of a sweep.
 
     Args:
-        run_dir: the sweep.
+        run_dir: the sweep; for one in a bucket, the checkpoints of its local copy are taken.
         to: a directory or `s3://bucket/prefix`.
         shipment: which model, and how.
         say: told what is being checked.
@@ -64,11 +66,23 @@ def ship(run_dir: Path, to: str, shipment: Shipment, *, say: Callable[[str], Non
     """
     place = destination(to, shipment.endpoint)
     store = ResultsStore.read(run_dir)
+    folder = _with_checkpoints(run_dir)
     ranking = rank_store(store)
     verdict = judge(ranking)
-    picked = pick_model(run_dir, ranking, shipment.config, pick=shipment.pick, verdict=verdict)
+    picked = pick_model(folder, ranking, shipment.config, pick=shipment.pick, verdict=verdict)
     facts = manifest_facts(store, ranking, picked, verdict)
     say(f"checking {picked.path} on the validation split: {picked.why}")
     set_threads(int(store.sweep.get("threads", 1)))  # another number of threads gives other bits
     verify_checkpoint(picked.path, recorded_data(store.sweep), facts["run"]["val_iou"], shipment.device)
     return export_model(picked.path, place, facts, name=shipment.name, overwrite=shipment.overwrite)
+
+
+def _with_checkpoints(run_dir: RunDir) -> Path:
+    """The folder of this machine with the sweep's checkpoints."""
+    place, folder = locate(run_dir), local_copy(run_dir)
+    if isinstance(place, RunUrl) and not any(folder.glob("checkpoints/*/best.pt")):
+        raise ExportError(
+            f"{place} holds rows, but no checkpoints: those are on the machine that ran the sweep, and here is none "
+            f"in {folder}; export there"
+        )
+    return folder

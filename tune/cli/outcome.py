@@ -31,14 +31,17 @@ def report(run_dir: Path, as_json: bool) -> None:
     Example:  landslide-tune report runs/unet-20250301-101500
     """
     from results import Claim, write_report
+    from results.location import below
+    from results.working_copy import working_copy
     from tune.cli.ranking import show_ranking
 
-    written = write_report(run_dir)
+    with working_copy(run_dir) as folder:
+        written = write_report(folder)
     if as_json:
         click.echo(json.dumps(written.verdict.to_dict(), indent=2, ensure_ascii=False))
     else:
         show_ranking(written)
-    click.echo(f"report: {written.html}", err=True)
+    click.echo(f"report: {below(run_dir, written.html.name)}", err=True)
     if written.verdict.claim is Claim.NO_RESULT:
         raise SystemExit(1)
 

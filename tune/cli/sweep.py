@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("target", metavar="NAME_OR_FILE")
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), help="The dataset's folder.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run directory [default: runs/NAME-DATE-TIME].")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Run directory, or s3://bucket/prefix [default: runs/NAME-DATE-TIME].",
+)
 @click.option("--configs", type=int, help="How many configs are tried [default: 16].")
 @click.option(
     "--seeds", type=int, help="Replicates of each config; all configs meet the same seeds [default: 3]."
@@ -100,20 +104,21 @@ def sweep(
 
 def tell(outcome: Outcome, *, as_json: bool) -> None:
     """The ranking and the verdict on stdout; where things lie and what to type next on stderr."""
+    from results.location import below
     from tune.cli.ranking import show_ranking
 
     if as_json:
         click.echo(json.dumps(outcome.verdict.to_dict(), indent=2))
     else:
         show_ranking(outcome.report)
-    run_dir = outcome.run_dir
+    place = outcome.place
     told = [
-        f"report:  {outcome.report.html}",
-        f"rows:    {run_dir / 'epochs'} (parquet)",
-        f"next:    landslide-tune export {run_dir} --to DIR",
+        f"report:  {below(place, outcome.report.html.name)}",
+        f"rows:    {below(place, 'epochs')} (parquet)",
+        f"next:    landslide-tune export {place} --to DIR",
     ]
     if not outcome.complete:
-        told[2] = f"interrupted: everything is kept; go on with the same command and --resume --out {run_dir}"
+        told[2] = f"interrupted: everything is kept; go on with the same command and --resume --out {place}"
     click.echo("\n".join(told), err=True)
 
 
