@@ -116,7 +116,7 @@ def parameter_importance(ranking: Ranking) -> Importance | None:
         parameters=_with_holm(found, ranking.alpha),
         together=together,
         overlap=together - sum(one.share for one in found),
-        beyond=whole / total,
+        beyond=whole / total if beyond_df else 0.0,
         beyond_df=beyond_df,
         seeds=max(seeds, 0.0) / total,
         seeds_df=int(counts.sum()) - len(rows),
