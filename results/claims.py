@@ -67,6 +67,43 @@ class ExpectedScore:
 
 
 @dataclass(frozen=True)
+class ConfirmedScore:
+    """What the best config scored on fresh seeds that took no part in choosing it, in the metric's own direction.
+
+    `n` and `n_failed` count its fresh replicates with and without a score. `low` and `high` are the t interval of
+    `mean`; None when the noise is unknown, like the mean when all of them failed. With a rival on the same fresh
+    seeds, `difference` is how much better the best one was there (positive in either direction of the metric), on
+    `n_pairs` seeds, with its interval.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+    n_failed: int
+    rival: str | None
+    difference: float | None
+    difference_low: float | None
+    difference_high: float | None
+    n_pairs: int
+
+
+@dataclass(frozen=True)
+class Chance:
+    """How probable it is, given the data and a hierarchical normal model, that a config is a good choice.
+
+    `best` is the probability that its true mean is the highest, `near` that it is within the verdict's tolerance of
+    the highest, `regret` the expected distance to it, in the unit of the metric. These are no error rates: what may
+    be called better is decided by the intervals alone.
+    """
+
+    config_id: str
+    best: float
+    near: float
+    regret: float
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The outcome of a sweep.
 
@@ -80,6 +117,9 @@ class Verdict:
         residual_noise: what remains of it when configs are compared on the same seeds.
         pair_correlation: share of the seed variance that pairing removed; None = cannot be estimated.
         expected: what the best config will score; None without a result.
+        confirmed: what it scored on fresh seeds; None when there are none.
+        chances: of each compared config, in the order of their effects; empty when the noise is unknown.
+        tolerance: differences up to it do not matter: the `near` of the chances.
         gap, seeds, more_seeds: observed difference of the first two; seeds per config with which a true
             difference of that size is shown with `power`; how many more than now. None = not applicable, or
             more than is reasonable.
@@ -105,6 +145,9 @@ class Verdict:
     residual_noise: SpreadEstimate
     pair_correlation: float | None
     expected: ExpectedScore | None
+    confirmed: ConfirmedScore | None
+    chances: tuple[Chance, ...]
+    tolerance: float
     gap: float | None
     seeds: int | None
     more_seeds: int | None

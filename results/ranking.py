@@ -29,6 +29,7 @@ from results.schema import config_values
 from results.scores import CONFIRM, RankedRun, finite, read_runs
 from results.snapshot import Snapshot, snapshot
 from results.statistics import Floats, config_sds, mean_intervals
+from results.variances import noise_of_means
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -267,7 +268,7 @@ def _add_intervals(drafts: list[dict[str, Any]], sign: int) -> None:
     if not final:
         return
     matrix = sign * _matrix([draft["runs"] for draft in final], sign)
-    intervals = mean_intervals(matrix, alpha=ALPHA)
+    intervals = mean_intervals(matrix, noise=noise_of_means(matrix, alpha=ALPHA), alpha=ALPHA)
     for draft, sd, (low, high) in zip(final, config_sds(matrix), intervals, strict=True):
         draft |= {"sd": finite(sd), "low": finite(low), "high": finite(high)}
 

@@ -29,7 +29,7 @@ def sentence(facts: Mapping[str, Any], ranking: Ranking) -> str:
         text = _tied(facts, ranking)
     else:
         text = _too_little(facts, ranking)
-    return " ".join(part for part in (text, _left_out(facts)) if part)
+    return " ".join(part for part in (text, _confirmed(facts, ranking), _left_out(facts)) if part)
 
 
 def _one_best(facts: Mapping[str, Any]) -> str:
@@ -111,6 +111,21 @@ def _go_on(facts: Mapping[str, Any], ranking: Ranking) -> str:
     if (facts["n_missing"] and facts["plan_final"]) or any(row.n_missing for row in ranking.rows):
         return " If the sweep is not running any more, go on with it: --resume."
     return " See why the runs failed before adding seeds." if facts["n_failed"] else ""
+
+
+def _confirmed(facts: Mapping[str, Any], ranking: Ranking) -> str:
+    """What the fresh seeds say, which is the number to quote."""
+    found, best = facts["confirmed"], ranking.row(facts["best"] or "")
+    if found is None or best is None:
+        return ""
+    seeds = f"{found.n + found.n_failed} fresh seed" + "s" * (found.n + found.n_failed != 1)
+    if not found.n:
+        return f"All runs of {best.short} on {seeds} failed, so nothing is confirmed."
+    interval = "" if found.low is None else f" [{found.low:.4f}, {found.high:.4f}]"
+    failed = f" ({found.n_failed} of them failed)" if found.n_failed else ""
+    return (
+        f"On {seeds}{failed} that took no part in the choice, {best.short} scored {found.mean:.4f}{interval}."
+    )
 
 
 def _left_out(facts: Mapping[str, Any]) -> str:

@@ -106,16 +106,22 @@ def _beyond_rounding(sum_of_squares: float, scores: npt.ArrayLike) -> float:
     return sum_of_squares if sum_of_squares > mask.sum() * (64 * _EPSILON * largest) ** 2 else 0.0
 
 
-def mean_intervals(scores: npt.ArrayLike, *, alpha: float = 0.05) -> Floats:
-    """Two-sided t intervals for each config's mean with the pooled sd and its degrees of freedom.
+def mean_intervals(scores: npt.ArrayLike, *, noise: Noise | None = None, alpha: float = 0.05) -> Floats:
+    """Two-sided t intervals for each config's mean with one sd for all and its degrees of freedom.
 
     One at a time: no correction for looking at many.
+
+    Args:
+        scores: (n_configs, n_replicates).
+        noise: between seeds of one config; `pooled_noise` when None, which is right for configs that share no seeds.
+            For shared seeds see `variances.noise_of_means`.
+        alpha: one minus the coverage.
 
     Returns:
         (n_configs, 2) lower and upper ends; NaN where there is no score, or the noise is unknown or zero.
     """
     means, counts = config_means(scores)
-    noise = pooled_noise(scores, alpha=alpha)
+    noise = noise or pooled_noise(scores, alpha=alpha)
     if not noise.known:
         return np.full((len(means), 2), np.nan)
     half = float(stats.t.ppf(1 - alpha / 2, noise.df)) * noise.sd / np.sqrt(np.maximum(counts, 1))

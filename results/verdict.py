@@ -14,23 +14,23 @@ from typing import Any
 import numpy as np
 
 from results.atomic import replace_text
-from results.claims import Claim, Comparison, ExpectedScore, SpreadEstimate, Verdict
+from results.claims import Claim, Comparison, SpreadEstimate, Verdict
 from results.power import seeds_needed
 from results.ranking import ConfigState, RankedConfig, Ranking
 from results.sentences import sentence
-from results.shrinkage import shrink
 from results.statistics import (
     BlockFit,
     Comparisons,
-    config_means,
     fit_blocks,
     not_distinguishable,
     pooled_noise,
     tukey_against,
 )
+from results.variances import noise_of_means
+from results.winner import TOLERANCE, chances, confirmed_score, expected_score
 
 
-def judge(ranking: Ranking, *, power: float = 0.8) -> Verdict:
+def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
     """Compare the best config with every other one.
 
     Randomised-block least squares over the scored runs (`statistics.fit_blocks`), simultaneous intervals by
@@ -41,16 +41,18 @@ def judge(ranking: Ranking, *, power: float = 0.8) -> Verdict:
     Args:
         ranking: from `rank`; its alpha is the family-wise error rate.
         power: for the number of further seeds.
+        seed: of the posterior draws behind the expected score and the chances; no claim depends on them.
     """
     rows, matrix = ranking.scored, ranking.matrix()
     started = sum(1 for row in ranking.rows if row.runs)
     fit = fit_blocks(matrix, alpha=ranking.alpha) if rows else None
-    noise = pooled_noise(matrix, alpha=ranking.alpha) if rows else None
+    noise = noise_of_means(matrix, alpha=ranking.alpha) if rows else None
     facts: dict[str, Any] = {
         "metric": ranking.metric,
         "mode": ranking.plan.mode,
         "alpha": ranking.alpha,
         "power": power,
+        "tolerance": TOLERANCE,
         "family": started,
         "correction": f"Tukey-Kramer over the {started} configs started",
         "method": "no comparison" if fit is None else _method(fit),
@@ -61,7 +63,7 @@ def judge(ranking: Ranking, *, power: float = 0.8) -> Verdict:
         "notes": _notes(ranking),
         **_counts(ranking),
     }
-    facts |= _compared(ranking, fit, started, power) if fit else _nothing()
+    facts |= _compared(ranking, fit, started, power) | _winner(ranking, fit, seed) if fit else _nothing()
     if rows and rows[0].config_id != facts["best"]:
         best = ranking.row(facts["best"])
         if best and best.mean is not None and _differ(best.mean, rows[0].mean):
@@ -82,8 +84,18 @@ def write_verdict(verdict: Verdict, path: Path) -> None:
 
 
 def _nothing() -> dict[str, Any]:
-    none = dict.fromkeys(("best", "best_name", "expected", "gap", "seeds", "more_seeds"))
-    return {"claim": Claim.NO_RESULT, "indistinguishable": (), "comparisons": (), **none}
+    none = dict.fromkeys(("best", "best_name", "expected", "confirmed", "gap", "seeds", "more_seeds"))
+    return {"claim": Claim.NO_RESULT, "indistinguishable": (), "comparisons": (), "chances": (), **none}
+
+
+def _winner(ranking: Ranking, fit: BlockFit, seed: int) -> dict[str, Any]:
+    """What the best config is worth."""
+    best, rng = int(np.nanargmax(fit.effects)), np.random.default_rng(seed)
+    return {
+        "expected": expected_score(ranking, best, rng=rng),
+        "confirmed": confirmed_score(ranking, ranking.scored[best]),
+        "chances": chances(ranking, fit, rng=rng),
+    }
 
 
 def _compared(ranking: Ranking, fit: BlockFit, started: int, power: float) -> dict[str, Any]:
@@ -107,7 +119,6 @@ def _compared(ranking: Ranking, fit: BlockFit, started: int, power: float) -> di
         "best_name": rows[best].name,
         "indistinguishable": tuple(rows[i].config_id for i in sorted(tied, key=lambda i: -fit.effects[i])),
         "comparisons": tuple(_comparison(rows[i], comparisons, matrix, best, i) for i in order),
-        "expected": _expected(ranking, best),
         "gap": gap,
         "seeds": seeds,
         "more_seeds": max(seeds - now, 1) if seeds is not None and claim is Claim.TIED else None,
@@ -136,27 +147,6 @@ def _comparison(
         high=high,
         n_pairs=int((np.isfinite(matrix[best]) & np.isfinite(matrix[other])).sum()),
         claim="better" if low is not None and low > 0 else "undecided",
-    )
-
-
-def _expected(ranking: Ranking, best: int) -> ExpectedScore:
-    matrix = ranking.sign * ranking.matrix()
-    means, counts = config_means(matrix)
-    noise = pooled_noise(matrix, alpha=ranking.alpha)
-    df = noise.df if noise.known else 0
-    shrunken = shrink(means, noise.sd**2 / counts, df, alpha=ranking.alpha)
-    finished = [
-        (ranking.sign * run.score, row) for row in ranking.rows for run in row.runs if run.score is not None
-    ]
-    single, owner = max(finished, key=lambda item: item[0])
-    return ExpectedScore(
-        mean=float(means[best]),
-        expected=float(shrunken.means[best]),
-        low=_number(shrunken.low[best]),
-        high=_number(shrunken.high[best]),
-        shrunk=shrunken.shrunk,
-        best_single_run=float(ranking.sign * single),
-        best_single_config=owner.config_id,
     )
 
 

@@ -142,6 +142,8 @@ def record_scores(
     endings: Endings | None = None,
     configs: Sequence[Mapping[str, Any]] | None = None,
     sweep: Mapping[str, Any] | None = None,
+    confirm_from: int | None = None,
+    counts: bool = False,
 ) -> Path:
     """Record a sweep whose run of config i on replicate j scores exactly ``scores[i][j]``.
 
@@ -151,21 +153,55 @@ def record_scores(
         endings: (config, replicate) -> how it ended, if not finished. Stopped runs stop after epoch 3.
         configs: values of each config; the first ones of `SIX_CONFIGS` otherwise.
         sweep: changes to `SWEEP`.
+        confirm_from: replicates from this one on are confirmations, which took no part in choosing.
+        counts: whether finished runs have pixel counts by patch and by threshold.
     """
     matrix = np.asarray(scores, dtype=float)
-    content = {**SWEEP, "replicates": matrix.shape[1], **(sweep or {})}
+    chosen_on = matrix.shape[1] if confirm_from is None else confirm_from
+    content = {**SWEEP, "replicates": chosen_on, **(sweep or {})}
     with ResultsStore.create(run_dir, content) as store:
         for i, values in enumerate(configs or SIX_CONFIGS[: len(matrix)]):
             store.add_config(ConfigRecord(f"c{i}", values, "random", None))
         for (i, j), score in np.ndenumerate(matrix):
             if np.isfinite(score):
-                _record_run(store, i, j, float(score), (endings or {}).get((i, j), RunStatus.FINISHED))
+                stage = "screen" if j < chosen_on else "confirm"
+                ending = (endings or {}).get((i, j), RunStatus.FINISHED)
+                if counts and ending is RunStatus.FINISHED:
+                    record_counts(store, (i, j), float(score))
+                _record_run(store, (i, j), float(score), ending, stage=stage)
     return run_dir
 
 
-def _record_run(store: ResultsStore, i: int, j: int, score: float, status: RunStatus) -> None:
+def record_counts(store: ResultsStore, cell: tuple[int, int], score: float, *, patches: int = 20) -> None:
+    """Pixel counts of a run's best epoch whose IoU at 0.5 is the score, by validation patch and by threshold.
+
+    Patches differ in size; the IoU is highest at 0.6, by a hundredth.
+    """
+    i, j = cell
+    who: dict[str, Any] = {"trial_key": f"c{i}-r{j}", "config_id": f"c{i}", "replicate": j, "epoch": 5}
+    rng = np.random.default_rng([i, j])
+    tp = rng.integers(0, 20_000, patches) * 10**9  # so many pixels that rounding does not move the score
+    wrong = rng.multinomial(round(tp.sum() / score) - tp.sum(), rng.dirichlet(np.ones(patches)))
+    fp = wrong // 3
+    rows = zip(range(patches), tp.tolist(), fp.tolist(), (wrong - fp).tolist(), strict=True)
+    store.add_patches([patch_record(patch_id=p, tp=t, fp=f, fn=n, **who) for p, t, f, n in rows])
+    for k in range(1, 40):
+        threshold = k / 40
+        iou = score + 0.01 - abs(threshold - 0.6) / 10
+        found = round(1e6 * iou)
+        alarms = round((1e6 - found) * (1 - threshold))
+        store.add_thresholds(
+            [ThresholdRecord("sweep0001", *who.values(), threshold, found, alarms, 10**6 - found - alarms)]
+        )
+
+
+def _record_run(
+    store: ResultsStore, cell: tuple[int, int], score: float, status: RunStatus, *, stage: str
+) -> None:
     """Six epochs with the best at epoch 5, or as far as the ending allows."""
+    i, j = cell
     who: dict[str, Any] = {"trial_key": f"c{i}-r{j}", "config_id": f"c{i}", "replicate": j, "seed_init": j}
+    who["stage"] = stage
     curve = [score - 0.1, score - 0.05, score - 0.03, score - 0.01, score, score - 0.002]
     epochs = {RunStatus.FINISHED: 6, RunStatus.STOPPED: 3}.get(status, 2)
     for epoch, value in enumerate(curve[:epochs], start=1):

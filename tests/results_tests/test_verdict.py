@@ -74,6 +74,71 @@ def test_equal_means_need_no_number_of_seeds(verdict_of: JudgeScores) -> None:
     assert "their means are equal" in verdict.sentence
 
 
+def test_fresh_seeds_judge_the_choice_and_are_no_part_of_it(verdict_of: JudgeScores) -> None:
+    """c1 wins on the first three seeds and loses on the fresh ones: it stays the choice, and both numbers are told."""
+    chosen_on = [[0.46, 0.43, 0.47], [0.50, 0.48, 0.49], [0.30, 0.29, 0.31]]
+    fresh = [[0.46, 0.45], [0.44, 0.43], [np.nan, np.nan]]
+    alone = verdict_of(chosen_on)
+    verdict = verdict_of(np.hstack([chosen_on, fresh]), confirm_from=3)
+    assert (verdict.best, alone.best) == ("c1", "c1")
+    assert verdict.comparisons == alone.comparisons
+    assert verdict.expected == alone.expected
+    assert (verdict.n_runs, len(verdict.runs_used)) == (9, 9)
+    confirmed = verdict.confirmed
+    assert alone.confirmed is None
+    assert confirmed is not None
+    assert (confirmed.mean, confirmed.n, confirmed.n_failed) == (pytest.approx(0.435), 2, 0)
+    assert confirmed.low is not None
+    assert confirmed.high is not None
+    assert confirmed.low < 0.435 < confirmed.high
+    assert (confirmed.rival, confirmed.n_pairs) == ("c0", 2)
+    assert confirmed.difference == pytest.approx(-0.02)
+    assert "On 2 fresh seeds that took no part in the choice, c1 scored 0.4350 [" in verdict.sentence
+
+
+def test_a_failed_confirmation_is_counted_and_nothing_is_made_of_it(verdict_of: JudgeScores) -> None:
+    scores = [[0.50, 0.48, 0.49, 0.44, 0.45], [0.46, 0.43, 0.47, np.nan, np.nan]]
+    one = verdict_of(scores, confirm_from=3, endings={(0, 4): RunStatus.FAILED})
+    assert one.confirmed is not None
+    assert (one.confirmed.mean, one.confirmed.n, one.confirmed.n_failed) == (pytest.approx(0.44), 1, 1)
+    assert (one.confirmed.rival, one.confirmed.difference) == (None, None)
+    assert "(1 of them failed)" in one.sentence
+    none = verdict_of(scores, confirm_from=3, endings={(0, j): RunStatus.DIVERGED for j in (3, 4)})
+    assert none.confirmed is not None
+    assert (none.confirmed.mean, none.confirmed.n, none.confirmed.n_failed) == (None, 0, 2)
+    assert "so nothing is confirmed" in none.sentence
+    json.dumps(none.to_dict(), allow_nan=False)
+
+
+def test_chances_are_probabilities_in_the_order_of_the_effects(verdict_of: JudgeScores) -> None:
+    verdict = verdict_of([[0.46, 0.43, 0.47], [0.45, 0.44, 0.47], [0.30, 0.29, 0.31]])
+    assert [chance.config_id for chance in verdict.chances] == ["c0", "c1", "c2"]
+    assert sum(chance.best for chance in verdict.chances) == pytest.approx(1)
+    assert all(chance.best <= chance.near <= 1 for chance in verdict.chances)
+    assert verdict.chances[2].regret > 0.1 > verdict.chances[0].regret >= 0
+    assert verdict_of([[0.4], [0.6]]).chances == ()
+
+
+def test_a_metric_that_is_better_when_lower_gives_the_mirrored_verdict(verdict_of: JudgeScores) -> None:
+    scores = np.array([[0.46, 0.43, 0.47, 0.45], [0.50, 0.48, 0.49, 0.52], [0.30, 0.29, 0.31, 0.33]])
+    high = verdict_of(scores, confirm_from=3)
+    low = verdict_of(
+        1 - scores, confirm_from=3, sweep={"mode": "min"}
+    )  # a recorded run's lowest value is 0.1 lower
+    assert (high.best, low.best) == ("c1", "c1")
+    assert [c.estimate for c in low.comparisons] == pytest.approx([c.estimate for c in high.comparisons])
+    for mirrored, plain in ((low.expected, high.expected), (low.confirmed, high.confirmed)):
+        assert mirrored is not None
+        assert plain is not None
+        assert (mirrored.mean, mirrored.low, mirrored.high) == pytest.approx(
+            (0.9 - plain.mean, 0.9 - plain.high, 0.9 - plain.low)
+        )
+    assert low.confirmed is not None
+    assert high.confirmed is not None
+    assert low.confirmed.difference == pytest.approx(high.confirmed.difference)
+    assert [chance.near for chance in low.chances] == pytest.approx([c.near for c in high.chances], abs=0.01)
+
+
 def test_one_seed_per_config_measures_no_noise(verdict_of: JudgeScores) -> None:
     verdict = verdict_of([[0.4], [0.6]])
     assert verdict.claim is Claim.TOO_LITTLE
