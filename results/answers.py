@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from results.claims import Verdict
-from results.comparison import Comparisons, ConfigComparison
+from results.comparison import ConfigComparisons, ConfigComparison
 from results.naming import NONE
 from results.planning import SeedPlan, StudyPlan
 from results.tables import Table, metric_name, number
 
 
-def compare_table(found: Comparisons) -> Table:
+def compare_table(found: ConfigComparisons) -> Table:
     """One row per pair: the difference with the interval that belongs to its claim."""
     rows = [
         (
@@ -36,7 +36,7 @@ def compare_table(found: Comparisons) -> Table:
     return Table(headings, numeric, tuple(rows), _compare_note(found))
 
 
-def _compare_note(found: Comparisons) -> str:
+def _compare_note(found: ConfigComparisons) -> str:
     pairs = f"{found.family} comparison" + "s" * (found.family != 1)
     counted = f"{pairs} named before looking" if found.named_before else f"all {pairs} that could be picked"
     return (

@@ -32,7 +32,7 @@ class ConfigComparison:
 
 
 @dataclass(frozen=True)
-class Comparisons:
+class ConfigComparisons:
     """The pairs of the named configs, and the family over which their claims hold together.
 
     Attributes:
@@ -59,7 +59,7 @@ def compare(
     named_before: bool = False,
     difference: float | None = None,
     power: float = 0.8,
-) -> Comparisons:
+) -> ConfigComparisons:
     """Compare every pair of the named configs on their shared seeds.
 
     Whoever names a pair after a look at the ranking has compared all pairs with their eyes. Therefore the correction
@@ -90,7 +90,7 @@ def compare(
     found = compare_pairs(
         ranking.matrix(), pairs, alpha=ranking.alpha, power=power, difference=difference, family=family
     )
-    return Comparisons(
+    return ConfigComparisons(
         metric=ranking.metric,
         mode=ranking.plan.mode,
         alpha=ranking.alpha,

@@ -18,6 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
+from results.claims import Verdict
 from results.drawing import ACCENT, INK, MUTED, STYLE, clip, panels, svg
 from results.effects import ParameterEffect, level_key
 from results.naming import setting
@@ -34,8 +35,11 @@ _MOST_WHISKERS = 200
 
 
 @mpl.rc_context(STYLE)
-def ranking_figure(ranking: Ranking) -> str | None:
-    """Every config with a final score: its runs as dots, its mean and interval beside them."""
+def ranking_figure(ranking: Ranking, verdict: Verdict) -> str | None:
+    """Every config with a final score: its runs as dots, its mean and interval beside them.
+
+    Configs that cannot be told apart from the best one have the strong colour, the others the weak one.
+    """
     rows = ranking.scored[:MOST_CONFIGS]
     if not rows:
         return None
@@ -44,11 +48,11 @@ def ranking_figure(ranking: Ranking) -> str | None:
     for y, row in enumerate(rows):
         assert row.mean is not None
         scores = [run.score for run in row.runs if run.score is not None]
+        colour = ACCENT if row.config_id in verdict.indistinguishable else MUTED
         if row.low is not None and row.high is not None:
-            axes.plot(
-                [row.low, row.high], [y, y], color=ACCENT, linewidth=2.2, solid_capstyle="butt", zorder=2
-            )
-        axes.plot([row.mean], [y], "|", color=ACCENT, markersize=13, markeredgewidth=2.6, zorder=3)
+            ends = [row.low, row.high]
+            axes.plot(ends, [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=2)
+        axes.plot([row.mean], [y], "|", color=colour, markersize=13, markeredgewidth=2.6, zorder=3)
         axes.plot(scores, [y] * len(scores), "o", color=INK, markersize=4.2, alpha=0.65, zorder=4)
     axes.set_yticks(range(len(rows)), [clip(row.name, 60) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)

@@ -19,6 +19,15 @@ from results.claims import Verdict
 from results.effects import parameter_effects
 from results.errors import StoreError
 from results.figures import curve_figure, effect_figure, ranking_figure
+from results.importance import parameter_importance
+from results.noise_views import (
+    component_table,
+    noise_figure,
+    noise_sentences,
+    noise_table,
+    seed_noise,
+    two_way_table,
+)
 from results.ranking import Ranking, rank_snapshot
 from results.record_tables import budget_table, decision_table, failure_table
 from results.snapshot import Snapshot, snapshot
@@ -26,11 +35,14 @@ from results.store import ResultsStore
 from results.tables import (
     comparison_table,
     effect_table,
+    importance_table,
     metric_name,
     number,
     ranking_table,
     stopped_table,
 )
+from results.threshold_views import MOST_CURVES, threshold_figure, threshold_table
+from results.thresholds import threshold_curves
 from results.verdict import judge, write_verdict
 
 
@@ -72,6 +84,9 @@ def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]
     """Everything the templates show."""
     names = {row.config_id: row.short for row in ranking.rows}
     effects = parameter_effects(ranking)
+    headline, _, more = verdict.sentence.partition(". ")
+    noise = seed_noise(seen, ranking, verdict)
+    curves = threshold_curves(seen.thresholds, ranking, config_ids=verdict.indistinguishable[:MOST_CURVES])
     return {
         "sweep": seen.sweep,
         "sweep_json": json.dumps(dict(seen.sweep), indent=2, ensure_ascii=False),
@@ -79,17 +94,27 @@ def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]
         "runs_ended": verdict.n_runs - verdict.n_missing,
         "ranking": ranking,
         "verdict": verdict,
+        "headline": f"{headline}." if more else headline,
+        "headline_more": more,
         "key_figures": key_figures(verdict, ranking),
-        "ranking_table": ranking_table(ranking),
+        "ranking_table": ranking_table(ranking, verdict),
         "comparison_table": comparison_table(verdict),
         "stopped_table": stopped_table(ranking),
         "effect_table": effect_table(effects),
         "decision_table": decision_table(seen.decisions, names),
         "failure_table": failure_table(seen.runs, names),
         "budget_table": budget_table(seen.runs, seen.epochs),
-        "ranking_figure": ranking_figure(ranking),
+        "ranking_figure": ranking_figure(ranking, verdict),
         "curve_figure": curve_figure(ranking, seen.epochs),
         "effect_figure": effect_figure(ranking, effects),
+        "noise_figure": noise_figure(noise, verdict),
+        "noise_table": noise_table(noise),
+        "noise_sentences": noise_sentences(noise),
+        "component_table": component_table(noise),
+        "two_way_table": two_way_table(noise, ranking),
+        "importance_table": importance_table(parameter_importance(ranking)),
+        "threshold_figure": threshold_figure(curves),
+        "threshold_table": threshold_table(curves),
     }
 
 
@@ -122,9 +147,7 @@ def _expectation(verdict: Verdict, ranking: Ranking) -> list[tuple[str, str, str
     if expected is None:
         return []
     metric = metric_name(verdict.metric)
-    how = (
-        "drawn towards the other configs" if expected.shrunk else "plain mean: too few configs to correct it"
-    )
+    how = "drawn towards the other configs" if expected.shrunk else "plain mean: nothing to correct it by"
     interval = "" if expected.low is None else f" [{number(expected.low)}, {number(expected.high)}]"
     value = number(expected.expected) + interval
     difference = f"{abs(expected.best_single_run - expected.expected):.4f}"
@@ -134,8 +157,36 @@ def _expectation(verdict: Verdict, ranking: Ranking) -> list[tuple[str, str, str
         assert owner is not None
         gain = f"one run of {owner.name}; {difference} from what the best config is expected to score"
     return [
+        *_confirmation(verdict, metric),
         (f"expected {metric} of {verdict.best_name}", value, f"on new seeds; {how}"),
         ("best single run", number(expected.best_single_run), gain),
+        *_chance(verdict),
+    ]
+
+
+def _confirmation(verdict: Verdict, metric: str) -> list[tuple[str, str, str]]:
+    """The score on fresh seeds, the only one that no choice has flattered."""
+    found = verdict.confirmed
+    if found is None or found.mean is None:
+        return []
+    interval = "" if found.low is None else f" [{number(found.low)}, {number(found.high)}]"
+    failed = f"; {found.n_failed} more failed" if found.n_failed else ""
+    meaning = f"on {found.n} fresh seeds that took no part in the choice{failed}"
+    return [(f"confirmed {metric}", number(found.mean) + interval, meaning)]
+
+
+def _chance(verdict: Verdict) -> list[tuple[str, str, str]]:
+    """How good a choice the best config is."""
+    if not verdict.chances:
+        return []
+    chance = verdict.chances[0]
+    rest = f"the very best with {chance.best:.0%}, expected regret {number(chance.regret)}"
+    return [
+        (
+            f"within {verdict.tolerance:g} of the best",
+            f"{chance.near:.0%}",
+            f"probability for {verdict.best_name}; {rest}",
+        )
     ]
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from results.claims import Verdict
+from results.claims import Claim, Verdict
 from results.effects import ParameterEffect
+from results.importance import Importance
 from results.naming import NONE, setting, varied
 from results.ranking import ConfigState, RankedConfig, Ranking
 
@@ -62,14 +63,20 @@ def searched(ranking: Ranking) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*own, *varied({row.config_id: row.values for row in ranking.rows})]))
 
 
-def ranking_table(ranking: Ranking) -> Table:
-    """One row per config: settings in the notes' columns, then the score with its uncertainty."""
+def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
+    """One row per config: settings in the notes' columns, then the score with its uncertainty.
+
+    Args:
+        ranking: the configs.
+        verdict: of this ranking: which of them cannot be told apart from the best, and the chance to be near it.
+    """
     parameters = searched(ranking)
     metric = metric_name(ranking.metric)
     side = [name for name in ("val_precision", "val_recall") if name != ranking.metric]
     counted = [
         name for name in ("failed", "stopped", "missing") if any(_count(row, name) for row in ranking.rows)
     ]
+    near = {chance.config_id: f"{chance.near:.2f}" for chance in verdict.chances}
     headings = (
         "#",
         "Run",
@@ -78,6 +85,8 @@ def ranking_table(ranking: Ranking) -> Table:
         metric,
         "±",
         "sd",
+        "vs best",
+        *(("P near",) if near else ()),
         *(metric_name(name) for name in side),
         *counted,
         "epochs",
@@ -92,6 +101,8 @@ def ranking_table(ranking: Ranking) -> Table:
             number(row.mean),
             number(None if row.high is None or row.low is None else (row.high - row.low) / 2),
             number(row.sd),
+            _against_best(row, verdict),
+            *((near.get(row.config_id, NONE),) if near else ()),
             *(number(_side(row, name), 3) for name in side),
             *(str(_count(row, name) or NONE) for name in counted),
             str(row.epochs),
@@ -99,18 +110,35 @@ def ranking_table(ranking: Ranking) -> Table:
         )
         for row in ranking.rows[:MOST_ROWS]
     ]
-    text = {"Run", "state", *(NOTES_COLUMNS.get(name, name) for name in parameters)}
-    return Table(headings, frozenset(headings) - text, tuple(rows), _ranking_note(ranking))
+    text = {"Run", "vs best", "state", *(NOTES_COLUMNS.get(name, name) for name in parameters)}
+    return Table(headings, frozenset(headings) - text, tuple(rows), _ranking_note(ranking, verdict))
 
 
-def _ranking_note(ranking: Ranking) -> str:
+def _against_best(row: RankedConfig, verdict: Verdict) -> str:
+    """Where a config stands: the best, tied with it, worse, or not compared."""
+    if verdict.claim not in (Claim.ONE_BEST, Claim.TIED):
+        return NONE
+    if row.config_id == verdict.best:
+        return "best" if verdict.claim is Claim.ONE_BEST else "tied"
+    if row.config_id in verdict.indistinguishable:
+        return "tied"
+    return "worse" if any(c.config_id == row.config_id for c in verdict.comparisons) else NONE
+
+
+def _ranking_note(ranking: Ranking, verdict: Verdict) -> str:
     """How the numbers of the ranking are to be read."""
     metric = metric_name(ranking.metric)
+    near = (
+        f" P near: probability that its true mean is within {verdict.tolerance:g} of the best one's, by a hierarchical "
+        "normal model."
+    )
     return (
         f"{metric}: mean over the n finished runs of a config, each run's best epoch. "
         f"±: {1 - ranking.alpha:.0%} t interval with the seed sd pooled over configs; "
         "it holds for one config, not for comparing two. "
-        "sd: between the config's own runs." + cut(len(ranking.rows))
+        "sd: between the config's own runs. vs best: tied with the best one (it cannot be told apart from it) or worse."
+        + (near if verdict.chances else "")
+        + cut(len(ranking.rows))
     )
 
 
@@ -184,6 +212,38 @@ def effect_table(effects: Sequence[ParameterEffect]) -> Table:
         "With few configs most effects stay hidden."
     )
     return Table(headings, frozenset(headings[2:7]), tuple(rows), note)
+
+
+def importance_table(found: Importance | None) -> Table:
+    """What share of the differences between runs each parameter explains, and what the seeds make of them."""
+    headings = ("source of differences", "share", "by chance", "df", "p Holm", "finding")
+    if found is None:
+        return Table(headings, frozenset(headings[1:5]), ())
+    separable = found.beyond_df > 0  # otherwise any parameter could be given all of it
+    rows = [
+        (
+            one.parameter,
+            f"{one.share:.0%}",
+            NONE if one.by_chance is None else f"{one.by_chance:.0%}",
+            str(one.df),
+            number(one.p_holm, 3),
+            one.finding,
+        )
+        for one in (found.parameters if separable else ())
+    ]
+    together = ("parameters that go together", found.overlap, NONE)
+    beyond = ("configs beyond main effects", found.beyond, str(found.beyond_df))
+    configs = ("configs", found.together + found.beyond, str(found.n_configs - 1))
+    seeds = ("seeds", found.seeds, str(found.seeds_df))
+    rest = (together, beyond, seeds) if separable else (configs, seeds)
+    rows += [(name, f"{share:.0%}", NONE, df, NONE, "") for name, share, df in rest]
+    note = (
+        f"Shares of the variance of {found.n_runs} run scores of {found.n_configs} configs. Each parameter after all "
+        "the others (type II sums of squares); by chance: what one without any effect would show."
+    )
+    return Table(
+        headings, frozenset(headings[1:5]), tuple(rows), " ".join((note, found.remark or "")).strip()
+    )
 
 
 def _direction(effect: ParameterEffect) -> str:

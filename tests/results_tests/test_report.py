@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from recorded_sweeps import SWEEP, decision_record, epoch_record, run_record
 
-from results import ConfigRecord, ResultsStore, RunStatus, StoreError, rank_store, write_report
+from results import ConfigRecord, ResultsStore, RunStatus, StoreError, judge, rank_store, write_report
 from results.naming import setting
 from results.record_tables import budget_table, decision_table
 from results.report import key_figures
@@ -53,12 +53,15 @@ def test_report_has_verdict_ranking_figures_failures_and_decisions(recorded_run:
     paths = write_report(recorded_run)
     html, markdown = paths.html.read_text("utf-8"), paths.markdown.read_text("utf-8")
     for text in (html, markdown):
-        for heading in ("Ranking", "Stopped early", "What the policy decided", "Failures", "Budget spent"):
+        for heading in (
+            *("Ranking", "How much one seed matters", "Precision, recall and the threshold", "Stopped early"),
+            *("What the policy decided", "Failures", "Budget spent"),
+        ):
             assert heading in text
-        assert paths.verdict.sentence in text
+        assert paths.verdict.sentence in re.sub(r"</h1>\s*<p class=\"more\">", " ", text)
         assert "below the best third at epoch 3" in text
-    assert html.index(paths.verdict.sentence) < html.index("Ranking")
-    assert html.count("<svg") == 3
+    assert html.index(paths.verdict.sentence[:40]) < html.index("Ranking")
+    assert html.count("<svg") == 5
     assert json.loads(paths.verdict_json.read_text("utf-8")) == paths.verdict.to_dict()
 
 
@@ -125,7 +128,8 @@ def test_the_same_results_give_the_same_report(recorded_run: Path) -> None:
 
 
 def test_ranking_table_has_the_columns_of_the_notes(recorded_run: Path) -> None:
-    table = ranking_table(rank_store(ResultsStore.read(recorded_run)))
+    ranking = rank_store(ResultsStore.read(recorded_run))
+    table = ranking_table(ranking, judge(ranking))
     expected = ["Run", "Backbone", "Loss", "LR", "Batch", "Scheduler", "n", "IoU", "±", "Prec", "Rec"]
     assert [heading for heading in table.headings if heading in expected] == expected
     assert NOTES_COLUMNS["max_pos_weight"] not in table.headings  # no config has it
@@ -182,7 +186,8 @@ def test_decisions_are_counted_by_what_was_decided() -> None:
 def test_a_null_setting_is_shown_apart_from_an_absent_one(make_run_dir: MakeRun) -> None:
     configs = [{"weights": None, "lr": 1.0}, {"weights": "imagenet", "lr": 2.0}, {"lr": 3.0}]
     run_dir = make_run_dir([[0.5, 0.51], [0.4, 0.42], [0.3, 0.31]], configs=configs)
-    table = ranking_table(rank_store(ResultsStore.read(run_dir)))
+    ranking = rank_store(ResultsStore.read(run_dir))
+    table = ranking_table(ranking, judge(ranking))
     column = table.headings.index("weights")
     assert [row[column] for row in table.rows] == ["none", "imagenet", "–"]
     write_report(run_dir)  # and drawn

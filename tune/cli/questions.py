@@ -14,7 +14,7 @@ import click
 from tune.cli.terminal import as_json_option, print_json, print_table
 
 if TYPE_CHECKING:
-    from results.comparison import Comparisons
+    from results.comparison import ConfigComparisons
     from results.planning import Cost, KnownNoise, StudyPlan
     from results.ranking import Ranking
 
@@ -72,8 +72,8 @@ def compare(
         print_json(_plain(found))
         return
     if not configs:
-        show_table(ranking)
         verdict = judge(ranking)
+        show_table(ranking, verdict)
         click.echo(f"\n{verdict.sentence}\n{noise_sentence(verdict)}\n")
     _tell_pairs(found)
 
@@ -87,7 +87,7 @@ def _ranking(run_dir: str | None, csv_file: str | None) -> Ranking:
     return training_notes() if csv_file is None else read_run_table(Path(csv_file))
 
 
-def _plain(found: Comparisons) -> dict[str, Any]:
+def _plain(found: ConfigComparisons) -> dict[str, Any]:
     """The comparisons as JSON-able values; configs by id."""
     pairs = [
         {"first": item.first.config_id, "second": item.second.config_id}
@@ -100,7 +100,7 @@ def _plain(found: Comparisons) -> dict[str, Any]:
     return {**about, "pairs": pairs}
 
 
-def _tell_pairs(found: Comparisons) -> None:
+def _tell_pairs(found: ConfigComparisons) -> None:
     from results.answers import compare_sentence, compare_table
     from results.tables import metric_name
 
