@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from results import ResultsStore
+from results import ResultsStore, RunRecord, RunStatus
 from tune.cli import main
 from tune.execution import Execution
 from tune.recorder import Recorder
-from tune.status import sweep_status
+from tune.status import SweepStatus, follow, sweep_status
 from tune.sweep_file import declare
 from tune.trial import RunEnd
+
+OPTIONS = {"configs": 3, "seeds": 1, "policy": "none"}
 
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
     """3 configs, one seed: one finished, one died before its first epoch, one is running."""
-    sweep = declare(
-        "smoke", data_dir=Path("d"), options={"configs": 3, "seeds": 1, "policy": "none"}, pins={}
-    )
+    sweep = declare("smoke", data_dir=Path("d"), options=OPTIONS, pins={})
     about = {"sweep_id": "s", "metric": "val_iou", "mode": "max", "max_epochs": 30}
     with ResultsStore.create(
         tmp_path / "run", {**about, "name": "toy", "replicates": 1, "configs": 3}
@@ -52,6 +52,8 @@ def test_the_counts_add_up(run_dir: Path) -> None:
     assert (status.planned, status.ended, status.epochs) == (3, 2, 3)
     assert status.by_status == {"finished": 1, "failed": 1, "unfinished": 1}
     assert (status.best, status.best_trial is not None) == (0.4, True)
+    assert status.last_row is not None
+    assert not status.over
 
 
 def test_the_command_prints_them_as_text_and_as_json(run_dir: Path) -> None:
@@ -59,6 +61,48 @@ def test_the_command_prints_them_as_text_and_as_json(run_dir: Path) -> None:
     assert "2 of 3 runs ended" in text.stdout
     assert "not a verdict" in text.stdout
     assert json.loads(CliRunner().invoke(main, ["status", str(run_dir), "--json"]).stdout)["ended"] == 2
+
+
+def test_watching_ends_with_the_sweep(run_dir: Path) -> None:
+    """Each pause lets the sweep go on a little: one more epoch, then the last end."""
+    shown: list[SweepStatus] = []
+
+    def pause() -> None:
+        sweep = declare("smoke", data_dir=Path("d"), options=OPTIONS, pins={})
+        with ResultsStore.open(run_dir) as store:
+            recorder = Recorder(store, sweep_id="s", checkpoints=run_dir, warn=pytest.fail)
+            execution = Execution(sweep, store, recorder=recorder, node="here")
+            third = execution.next_trial()
+            assert third is not None
+            if len(shown) == 1:
+                execution.on_epoch(third, epoch(3, 0.5))
+            else:
+                execution.on_end(third, RunEnd("finished", "ran all epochs"))
+
+    last = follow(lambda: sweep_status(run_dir), shown.append, pause)
+    assert [(s.ended, s.epochs, s.over) for s in shown] == [(2, 3, False), (2, 4, False), (3, 4, True)]
+    assert last.best == 0.5
+
+
+def test_the_command_watches_into_a_pipe_line_by_line(run_dir: Path) -> None:
+    with ResultsStore.open(run_dir) as store:
+        store.add_run(missing_end(store))
+    result = CliRunner().invoke(main, ["status", str(run_dir), "--watch", "--json"])
+    assert [json.loads(line)["over"] for line in result.stdout.splitlines()] == [True]
+    assert "3 of 3 runs ended" in CliRunner().invoke(main, ["status", str(run_dir), "--watch"]).stdout
+    wrong = CliRunner().invoke(main, ["status", str(run_dir), "--watch", "--every", "0"])
+    assert wrong.exit_code == 2
+    assert "--every" in wrong.stderr
+
+
+def missing_end(store: ResultsStore) -> RunRecord:
+    """The end of the run that has none."""
+    ended = store.runs().to_pylist()
+    going_on = next(
+        row for row in store.epochs().to_pylist() if row["trial_key"] not in {e["trial_key"] for e in ended}
+    )
+    who = {name: going_on[name] for name in ("trial_key", "config_id", "replicate")}
+    return RunRecord(**{**ended[0], **who, "status": RunStatus.FINISHED})
 
 
 def test_a_folder_that_is_no_run_directory(tmp_path: Path) -> None:

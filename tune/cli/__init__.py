@@ -26,7 +26,7 @@ COMMANDS = {
     "space": ("tune.cli.space", "space"),
     "train": ("tune.cli.train", "train"),
     "sweep": ("tune.cli.sweep", "sweep"),
-    "status": ("tune.cli.sweep", "status"),
+    "status": ("tune.cli.status", "status"),
     "report": ("tune.cli.outcome", "report"),
     "compare": ("tune.cli.questions", "compare"),
     "plan": ("tune.cli.questions", "plan"),

@@ -1,4 +1,4 @@
-"""`landslide-tune sweep` and `status`: from flags to a `Sweep`, and from an outcome to a few lines."""
+"""`landslide-tune sweep`: from flags to a `Sweep`, and from an outcome to a few lines."""
 
 from __future__ import annotations
 
@@ -120,29 +120,3 @@ def tell(outcome: Outcome, *, as_json: bool) -> None:
     if not outcome.complete:
         told[2] = f"interrupted: everything is kept; go on with the same command and --resume --out {place}"
     click.echo("\n".join(told), err=True)
-
-
-@click.command()
-@click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
-def status(run_dir: Path, as_json: bool) -> None:
-    """How far a sweep is, also while it runs.
-
-    \b
-    Example:  landslide-tune status runs/unet-20260101-120000
-    """
-    from tune.status import sweep_status
-
-    found = sweep_status(run_dir)
-    if as_json:
-        click.echo(json.dumps(found.to_dict(), indent=2))
-        return
-    click.echo(
-        f"{found.name} ({found.sweep_id}): {found.ended} of {found.planned} runs ended, {found.epochs} epochs"
-    )
-    for name, count in sorted(found.by_status.items()):
-        click.echo(f"  {name.replace('_', ' '):14s} {count}")
-    if found.best is not None:
-        click.echo(
-            f"best run so far: {found.best_trial} with {found.metric} {found.best:.4f} (one run, not a verdict)"
-        )

@@ -1,0 +1,91 @@
+"""`landslide-tune status`: how far a sweep is, once or until it is over."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tune.status import SweepStatus
+
+
+@click.command()
+@click.argument("run_dir", type=click.Path(path_type=Path))
+@click.option("--watch", is_flag=True, help="Go on until every planned run has ended; Ctrl-C ends it sooner.")
+@click.option("--every", type=float, default=5.0, show_default=True, help="Seconds between two looks.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the counts as JSON, with --watch one line a look."
+)
+def status(run_dir: Path, watch: bool, every: float, as_json: bool) -> None:
+    """How far a sweep is, also while it runs.
+
+    Reads the run directory only, so it works from another process, and from another machine on s3:// (where rows
+    arrive up to half a minute late).
+
+    \b
+    Examples:  landslide-tune status runs/unet-20260101-120000
+               landslide-tune status runs/unet-20260101-120000 --watch
+    """
+    from tune.status import follow, sweep_status
+
+    if not every > 0:
+        raise click.UsageError(f"--every: {every} is not above 0 seconds")
+    if not watch:
+        found = sweep_status(run_dir)
+        click.echo(json.dumps(found.to_dict(), indent=2) if as_json else _text(found))
+        return
+    try:
+        with _shown(as_json) as show:
+            follow(lambda: sweep_status(run_dir), show, lambda: time.sleep(every))
+    except KeyboardInterrupt:
+        click.echo("no longer watching; the sweep goes on", err=True)
+
+
+@contextmanager
+def _shown(as_json: bool) -> Iterator[Callable[[SweepStatus], None]]:
+    """On a terminal the counts in place; into a pipe one line whenever they changed."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console()
+    if console.is_terminal and not as_json:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda found: live.update(_text(found), refresh=True)
+        return
+    last = ""
+
+    def show(found: SweepStatus) -> None:
+        nonlocal last
+        text = json.dumps(found.to_dict()) if as_json else _headline(found)
+        if text != last:
+            click.echo(text)
+        last = text
+
+    yield show
+
+
+def _headline(found: SweepStatus) -> str:
+    return (
+        f"{found.name} ({found.sweep_id}): {found.ended} of {found.planned} runs ended, {found.epochs} epochs"
+    )
+
+
+def _text(found: SweepStatus) -> str:
+    """The headline, how runs ended, the best one so far, and how long nothing has come."""
+    from tune.progress import clock_time
+
+    lines = [_headline(found)]
+    lines += [f"  {name.replace('_', ' '):14s} {count}" for name, count in sorted(found.by_status.items())]
+    if found.best is not None:
+        lines.append(
+            f"best run so far: {found.best_trial} with {found.metric} {found.best:.4f} (one run, not a verdict)"
+        )
+    if found.last_row is not None and not found.over:
+        lines.append(f"newest row: {clock_time(time.time() - found.last_row)} ago")
+    return "\n".join(lines)
