@@ -24,8 +24,9 @@ from results.patch_noise import (
     patch_noise,
     pooled_scores,
 )
-from results.statistics import Floats, pooled_noise
+from results.statistics import Floats
 from results.two_way import TwoWay, two_way_difference, two_way_mean
+from results.variances import noise_of_means
 
 if TYPE_CHECKING:
     from results.ranking import Ranking
@@ -199,7 +200,7 @@ def patch_report(
     drawn = bootstrap_patches(found.counts, rng, metric=ranking.metric, resamples=resamples)
     n, alpha = len(found.config_ids), ranking.alpha
     reference = found.config_ids.index(best) if best else 0
-    noise = pooled_noise(drawn.point, alpha=alpha)
+    noise = noise_of_means(drawn.point, alpha=alpha)
     others = [i for i in range(n) if i != reference]
     pairs = compare_pairs(drawn.point, [(reference, i) for i in others], alpha=alpha)
     both = dict(zip(others, pairs, strict=True))

@@ -110,7 +110,8 @@ def _combined(
     whole = Units(*(_total(parts, name) for name in ("point", "resampled", "left_out")))
     patches = patch_noise(whole, alpha=alpha)
     assert patches is not None, "every part has a run"
-    common = min(sum(_interaction(units) for _, units in parts), patches.sd**2)
+    # It is in both parts, so it cannot be larger than the smaller one, whatever its own estimate says.
+    common = min(sum(_interaction(units) for _, units in parts), patches.sd**2, seed_error**2)
     variances = np.array([seed_error**2, patches.sd**2 - common])
     df = float(variances.sum() ** 2 / (variances**2 / [seed_df, patches.df]).sum())
     error = float(np.sqrt(variances.sum()))
