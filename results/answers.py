@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from results.claims import Verdict
-from results.comparison import ConfigComparisons, ConfigComparison
+from results.comparison import ConfigComparison, ConfigComparisons
 from results.naming import NONE
 from results.planning import SeedPlan, StudyPlan
 from results.tables import Table, metric_name, number
