@@ -70,7 +70,7 @@ def write(run_dir: Path, life: int, say: Callable[[Any], None], *, most: int | N
 
     Args:
         run_dir: the run directory.
-        life: every other one trusts the clock alone and never flushes by itself.
+        life: every other one leaves it to the clock when rows go to disk, and lets some time pass.
         say: told the keys that an ``add_*`` took, and ``"flushed"`` when a `flush` of its own has returned.
         most: trials to record before the store is closed; None writes for ever.
     """
@@ -82,13 +82,14 @@ def write(run_dir: Path, life: int, say: Callable[[Any], None], *, most: int | N
         for keys in groups:
             add(store, keys)
             say(keys)
+            time.sleep(0.002 * (life % 2))
+        if index % 5 == 4:
+            store.note({"planned_runs": index})
         if life % 2 == 0:
             store.flush()
             say("flushed")
-        if index % 5 == 4:
-            store.note({"planned_runs": index})
-        if index % 12 == 11:
-            store.compact()
+            if index % 12 == 11:
+                store.compact()
     store.compact()
     store.close()
 

@@ -97,7 +97,7 @@ def test_rows_survive_kill_9_at_50_random_moments(writers: Writers, tmp_path: Pa
         check(run_dir, promised[run_dir], tally, fold=tally.kills % 2 == 0)
     assert tally.by_flush > 1000
     assert tally.by_the_clock > 100
-    assert tally.unfinished_files > 5, "kills came in the middle of flushes, rotations and compactions"
+    assert tally.unfinished_files + tally.doubled > 0, "some kills came in the middle of writing a part"
 
 
 def test_a_kill_before_any_operation_on_a_file_loses_and_doubles_nothing(
