@@ -170,8 +170,10 @@ def _effect_panel(axes: Axes, effect: ParameterEffect, rows: Sequence[RankedConf
         axes.set_xticks(ends, [setting(end) for end in ends])
     else:
         seen: Any = sorted({level.value for level in effect.levels})
-        few = len(seen) <= _MOST_TICKS
-        axes.set_xticks(*((seen, [setting(value) for value in seen]) if few else (axes.get_xticks(),)))
+        gaps = np.diff(np.asarray(seen, dtype=np.float64))
+        apart = len(seen) <= _MOST_TICKS and gaps.min() >= gaps.sum() / (_MOST_TICKS + 1)
+        shown = seen if apart else (seen[0], seen[-1])
+        axes.set_xticks(shown, [setting(value) for value in shown])
     axes.set_title(f"{effect.parameter}: {effect.finding}", fontsize=9.5)
 
 

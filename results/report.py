@@ -20,6 +20,7 @@ from results.effects import parameter_effects
 from results.errors import StoreError
 from results.figures import curve_figure, effect_figure, ranking_figure
 from results.importance import parameter_importance
+from results.naming import NONE
 from results.noise_views import (
     component_table,
     noise_figure,
@@ -126,7 +127,7 @@ def key_figures(verdict: Verdict, ranking: Ranking) -> tuple[tuple[str, str, str
         interval = f"{number(noise.low)} to {number(noise.high)}, {noise.df} degrees of freedom"
         figures.append(("seed noise (sd)", number(noise.sd), interval))
     if verdict.pair_correlation is not None:
-        value = f"{verdict.pair_correlation:.2f}"
+        value = f"{verdict.pair_correlation + 0.0:.2f}".replace("-0.00", "0.00")
         meaning = f"share of the seed variance that shared seeds remove; sd left {number(residual.sd)}"
         figures.append(("correlation of pairs", value, meaning))
     bound = "" if verdict.plan_final or not verdict.n_missing else "up to "
@@ -158,10 +159,16 @@ def _expectation(verdict: Verdict, ranking: Ranking) -> list[tuple[str, str, str
         gain = f"one run of {owner.name}; {difference} from what the best config is expected to score"
     return [
         *_confirmation(verdict, metric),
-        (f"expected {metric} of {verdict.best_name}", value, f"on new seeds; {how}"),
+        (f"expected {metric} of {_best(ranking, verdict)}", value, f"on new seeds; {how}"),
         ("best single run", number(expected.best_single_run), gain),
-        *_chance(verdict),
+        *_chance(ranking, verdict),
     ]
+
+
+def _best(ranking: Ranking, verdict: Verdict) -> str:
+    """The best config, in as few letters as may be."""
+    row = ranking.row(verdict.best or "")
+    return row.short if row else NONE
 
 
 def _confirmation(verdict: Verdict, metric: str) -> list[tuple[str, str, str]]:
@@ -175,7 +182,7 @@ def _confirmation(verdict: Verdict, metric: str) -> list[tuple[str, str, str]]:
     return [(f"confirmed {metric}", number(found.mean) + interval, meaning)]
 
 
-def _chance(verdict: Verdict) -> list[tuple[str, str, str]]:
+def _chance(ranking: Ranking, verdict: Verdict) -> list[tuple[str, str, str]]:
     """How good a choice the best config is."""
     if not verdict.chances:
         return []
@@ -185,7 +192,7 @@ def _chance(verdict: Verdict) -> list[tuple[str, str, str]]:
         (
             f"within {verdict.tolerance:g} of the best",
             f"{chance.near:.0%}",
-            f"probability for {verdict.best_name}; {rest}",
+            f"probability for {_best(ranking, verdict)}; {rest}",
         )
     ]
 
