@@ -59,7 +59,9 @@ def locate(run_dir: RunDir) -> Path | RunUrl:
         return Path(run_dir)
     parts = re.split(r"[\\/]+", text[scheme.end() :].strip("\\/"))
     if scheme[1].lower() != "s3" or len(parts) < 2 or not all(parts) or {".", ".."} & set(parts):
-        raise StoreError(f"{text} is not a run directory: give a folder or s3://bucket/prefix")
+        raise StoreError(
+            f"{scheme[1]}://{'/'.join(parts)} is not a run directory: give a folder or s3://bucket/prefix"
+        )
     return RunUrl(parts[0], "/".join(parts[1:]))
 
 

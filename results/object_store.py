@@ -20,7 +20,7 @@ from results.s3_client import EndpointError, chosen_endpoint, code_of, explained
 
 #: seconds until a connection, and until the next bytes, before a request counts as failed; it is tried twice.
 CONNECT_SECONDS = 4.0
-READ_SECONDS = 10.0
+READ_SECONDS = 6.0
 #: seconds between attempts to read a body that breaks off.
 PAUSES = (0.1, 0.5)
 #: requests at a time, for many small objects.
