@@ -85,9 +85,8 @@ def open_twin(url: RunUrl) -> Locked:
             known = patiently(lambda: _merge(run_dir, objects, theirs_count=not ours_count), str(url))
             sweep = {**(theirs or {}), **ours} if ours_count else {**ours, **(theirs or {})}
             written = write_sweep(run_dir, sweep)
-            objects.put(
-                SWEEP, sweep_text(written).encode("utf-8")
-            )  # now: it tells older programs to keep out
+            # Before any row of this version: it tells older programs to keep out.
+            objects.put(SWEEP, sweep_text(written).encode("utf-8"))
             replace_text(run_dir / _OWNER_FILE, owner)  # last: a merge that was cut off is begun again
         except BaseException:
             lock.release()
@@ -181,12 +180,11 @@ def _merge(run_dir: Path, objects: RunObjects, *, theirs_count: bool) -> list[st
     for name, segments in log.tables.items():
         listed = {key: stored for key, stored in everything.items() if key.startswith(f"{name}/")}
         if not all(_has(run_dir, part, stored) for part, stored in listed.items()):
+            parts = theirs.parts(name, listed)
             # What broke off when it was uploaded is whole in the twin, from where it is uploaded again.
-            parts = {
-                part: data
-                for part, data in theirs.parts(name, listed).items()
-                if is_whole(data) or not segments.has(part)
-            }
+            broken = [part for part, data in parts.items() if segments.has(part) and not is_whole(data)]
+            objects.delete(f"{name}/{part}" for part in broken)
+            parts = {part: data for part, data in parts.items() if part not in broken}
             segments.adopt(parts, theirs.rows(name, parts), replace=theirs_count)
     log.configs.load()
     log.configs.adopt(theirs.read_configs(broken_off_is_none=log.configs.exists), replace=theirs_count)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import logging
+import os
 import socket
 import struct
 import threading
@@ -125,7 +126,9 @@ class _Proxy(BaseHTTPRequestHandler):
             self.wfile.write(data[:shown])
 
     def _reset(self) -> None:
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+        )
         self.connection.close()
 
     def log_message(self, format: str, *args: object) -> None:
