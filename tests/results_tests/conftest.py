@@ -66,6 +66,7 @@ def run_url(s3_server: FaultyS3, at: Callable[[str], None], monkeypatch: pytest.
 
     s3_server.well()
     s3_server.seen.clear()
+    monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers credentials, also those of other tests
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret-value")
