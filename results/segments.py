@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from results.atomic import remove_leftovers, replace_bytes, replace_file
+from results.atomic import remove_leftovers, remove_together, replace_bytes, replace_file
 from results.migration import conform
 from results.parquet_file import patiently, read_parquet
 from results.parts import Part, current, deduplicated, parts_among
@@ -120,8 +120,7 @@ class Segments:
                     self._write_part(rows, _part_of(path))
             _remove(path)
         done = self.parts()
-        for part in set(done) - set(current(done)):
-            _remove(self._folder / part.name)
+        remove_together(self._folder / part.name for part in set(done) - set(current(done)))
 
     def compact(self) -> None:
         """Rewrite all parts as one, without the rows that later ones replaced.
@@ -134,8 +133,7 @@ class Segments:
             return
         rows = deduplicated(pa.concat_tables([self._read_part(part) for part in parts]), self.table)
         self._write_part(rows, Part(parts[-1].last, min(part.first for part in parts)))
-        for part in parts:
-            _remove(self._folder / part.name)
+        remove_together(self._folder / part.name for part in parts)
 
     def adopt(self, parts: Mapping[str, bytes], rows: pa.Table, *, replace: bool) -> None:
         """Take over the parts that count elsewhere, and keep the rows that are only here. After `fold_leftovers`.
@@ -162,8 +160,7 @@ class Segments:
             self._write_part(kept, Part(number, number))
         for part in theirs:
             replace_bytes(self._folder / part.name, parts[part.name])
-        for part in set(ours) - set(theirs):
-            _remove(self._folder / part.name)
+        remove_together(self._folder / part.name for part in set(ours) - set(theirs))
 
     # ----- reading
 

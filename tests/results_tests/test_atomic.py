@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from results import atomic
-from results.atomic import leftover_of, remove_leftovers, replace_file, replace_text
+from results.atomic import leftover_of, remove_leftovers, remove_together, replace_file, replace_text
 
 
 @pytest.mark.parametrize(
@@ -53,3 +53,33 @@ def test_leftovers_of_a_killed_process_are_known_by_their_names(tmp_path: Path) 
     remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [".mine.tmp"]
     remove_leftovers(tmp_path / "not there")
+
+
+def test_files_leave_the_folder_together_and_one_that_is_held_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"part-{i}.parquet" for i in range(3)]
+    for path in paths:
+        path.touch()
+    seen, rename = [], Path.rename
+
+    def renamed(self: Path, target: Path) -> Path:
+        if self == paths[0]:
+            raise PermissionError(13, "being used by another process")
+        return rename(self, target)
+
+    def removed(self: Path) -> None:
+        seen.append(sorted(tmp_path.glob("*.parquet")))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", renamed)
+        patch.setattr(Path, "unlink", removed)
+        remove_together(paths)
+    assert seen == [paths[:1], paths[:1]]
+    assert {leftover_of(path.name) for path in tmp_path.iterdir()} == {
+        None,
+        "part-1.parquet",
+        "part-2.parquet",
+    }
+    remove_leftovers(tmp_path)
+    assert list(tmp_path.iterdir()) == paths[:1]
