@@ -30,34 +30,36 @@ from results.statistics import config_means, fit_blocks
 from results.variances import noise_of_means
 
 
-def coverage(name: str, replicates: int, *, seeds: Seeds, count: int) -> Share:
-    """Share of the 8 config means inside their intervals."""
-    made = problems(count, 8, replicates, truth=normal_truth(0.02), seeds=seeds, seed=41)
+def coverage(name: str, replicates: int, *, seeds: Seeds, configs: int = 8, count: int = 500) -> Share:
+    """Share of the config means inside their intervals."""
+    made = problems(count, configs, replicates, truth=normal_truth(0.02), seeds=seeds, seed=41)
     shares = [covered(INTERVALS[name](p.scores, rng), p.truth).mean() for p, rng in made]
     return Share.of([float(share) for share in shares])
 
 
 @pytest.mark.parametrize("skewed", [False, True])
 @pytest.mark.parametrize("replicates", [3, 5, 10])
-@pytest.mark.parametrize("name", ["pooled t", "moderated t", "posterior"])
-def test_intervals_of_means_cover_what_they_say(name: str, replicates: int, skewed: bool) -> None:
-    found = coverage(name, replicates, seeds=Seeds(skewed=skewed), count=500)
+@pytest.mark.parametrize(("name", "configs"), [("pooled t", 8), ("moderated t", 8), ("posterior", 12)])
+def test_intervals_of_means_cover_what_they_say(
+    name: str, configs: int, replicates: int, skewed: bool
+) -> None:
+    found = coverage(name, replicates, seeds=Seeds(skewed=skewed), configs=configs)
     assert found.error < 0.005
     assert 0.935 < found.mean < 0.965
 
 
 def test_what_is_usually_printed_covers_less() -> None:
     """The reason for pooling: own-sd t intervals fail under skewed noise, the percentile bootstrap always does."""
-    assert coverage("own-sd t", 3, seeds=Seeds(skewed=True), count=500).mean < 0.935
+    assert coverage("own-sd t", 3, seeds=Seeds(skewed=True)).mean < 0.935
     assert coverage("bootstrap", 3, seeds=Seeds(), count=100).mean < 0.80
 
 
 def test_shared_seeds_are_allowed_for() -> None:
     """Half of the variance is the seeds' and common to all configs: the pooled df then promise too much."""
     seeds = Seeds(shared=0.5)
-    assert coverage("pooled t", 3, seeds=seeds, count=500).mean < 0.935
-    assert 0.935 < coverage("pooled t, shared", 3, seeds=seeds, count=500).mean < 0.965
-    assert coverage("posterior", 3, seeds=seeds, count=500).mean > 0.92
+    assert coverage("pooled t", 3, seeds=seeds).mean < 0.935
+    assert 0.935 < coverage("pooled t, shared", 3, seeds=seeds).mean < 0.965
+    assert coverage("posterior", 3, seeds=seeds).mean > 0.92
 
 
 @pytest.mark.parametrize(
@@ -77,14 +79,14 @@ def test_the_verdict_claims_what_the_simulation_counts() -> None:
     """The whole path from recorded rows to the claim, on problems with and without a difference."""
     claims = []
     for truth in (equal_truth, normal_truth(0.05)):
-        for p, _ in problems(8, 5, 3, truth=truth, seeds=Seeds(shared=0.3), seed=47):
+        for p, _ in problems(6, 5, 3, truth=truth, seeds=Seeds(shared=0.3), seed=47):
             verdict = judge(ranked(p.scores))
             better = any(comparison.claim == "better" for comparison in verdict.comparisons)
             assert better == called_better(fit_blocks(p.scores))
             assert (verdict.claim is Claim.ONE_BEST) == all(c.claim == "better" for c in verdict.comparisons)
             claims.append(better)
-    assert 0 < sum(claims[8:]) <= 8
-    assert sum(claims[:8]) < 3
+    assert 0 < sum(claims[6:]) <= 6
+    assert sum(claims[:6]) < 3
 
 
 @pytest.mark.slow
@@ -96,7 +98,7 @@ def test_stated_probabilities_come_true() -> None:
     """
     seeds, truth = Seeds(0.03, shared=0.3), normal_truth(0.0075, 0.045)
     best, is_best, near, is_near = [], [], [], []
-    for p, rng in problems(9000, 8, 3, truth=truth, seeds=seeds, seed=53):
+    for p, rng in problems(7000, 8, 3, truth=truth, seeds=seeds, seed=53):
         found = probability_best(fit_blocks(p.scores), rng=rng, draws=1000, tolerance=0.005)
         best.append(found.best)
         near.append(found.near)
@@ -104,7 +106,7 @@ def test_stated_probabilities_come_true() -> None:
         is_near.append(p.truth >= p.truth.max() - 0.005)
     for bins in (calibration(best, is_best), calibration(near, is_near)):
         assert len(bins) == 10
-        assert max(b.error for b in bins) < 0.017
+        assert max(b.error for b in bins) < 0.02
         assert [b for b in bins if abs(b.observed - b.stated) > 0.05] == []
 
 
