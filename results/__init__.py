@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from results.claims import Chance, Claim, ConfirmedScore, Verdict
     from results.comparison import ConfigComparison, ConfigComparisons, compare
-    from results.components import SeedComponents, seed_components, sweep_components
     from results.destinations import S3, Destination, LocalDirectory, destination
     from results.effects import ParameterEffect, parameter_effects
     from results.errors import ExportError, ResultsError, StoreError, TableError
@@ -28,9 +27,10 @@ if TYPE_CHECKING:
         RunStatus,
         ThresholdRecord,
     )
-    from results.report import ReportPaths, write_report
+    from results.report.page import ReportPaths, write_report
     from results.run_table import read_run_table, training_notes
     from results.scores import RankedRun
+    from results.statistics.components import SeedComponents, seed_components, sweep_components
     from results.store import ResultsStore
     from results.thresholds import ThresholdCurve, threshold_curves
     from results.verdict import judge, write_verdict
@@ -58,13 +58,13 @@ _HOME = {
     "RankedConfig": "ranking",
     "RankedRun": "scores",
     "Ranking": "ranking",
-    "ReportPaths": "report",
+    "ReportPaths": "report.page",
     "ResultsError": "errors",
     "ResultsStore": "store",
     "RunRecord": "records",
     "RunStatus": "records",
     "S3": "destinations",
-    "SeedComponents": "components",
+    "SeedComponents": "statistics.components",
     "SeedPlan": "planning",
     "StoreError": "errors",
     "StudyPlan": "planning",
@@ -86,11 +86,11 @@ _HOME = {
     "read_run_table": "run_table",
     "recorded_cost": "planning",
     "recorded_epoch": "export",
-    "seed_components": "components",
-    "sweep_components": "components",
+    "seed_components": "statistics.components",
+    "sweep_components": "statistics.components",
     "threshold_curves": "thresholds",
     "training_notes": "run_table",
-    "write_report": "report",
+    "write_report": "report.page",
     "write_verdict": "verdict",
 }
 

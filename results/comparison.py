@@ -1,6 +1,6 @@
 """Named configs of a sweep against each other: from a ranking to claims about pairs.
 
-Looks the configs up and states the family; the statistics are in `pairs.py` and `patch_noise.py`.
+Looks the configs up and states the family; the statistics are in `statistics.pairs`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from results.errors import ResultsError
-from results.pairs import PairComparison, compare_pairs
 from results.ranking import RankedConfig, Ranking
+from results.statistics.pairs import PairComparison, compare_pairs
 
 #: more than this many configs make more pairs than anybody reads.
 MOST_CONFIGS = 50

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from results.statistics import Floats
+from results.statistics.blocks import Floats
 
 if TYPE_CHECKING:
     import pyarrow as pa

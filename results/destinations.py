@@ -12,9 +12,16 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from results.atomic import replace_file
 from results.errors import ExportError
-from results.s3_client import EndpointError, chosen_endpoint, code_of, explained, s3_client, server_name
+from results.storage.atomic import replace_file
+from results.storage.s3_client import (
+    EndpointError,
+    chosen_endpoint,
+    code_of,
+    explained,
+    s3_client,
+    server_name,
+)
 
 _CHUNK = 1 << 20
 

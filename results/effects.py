@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from results.ranking import RankedConfig, Ranking
-from results.statistics import Floats, critical_value, pooled_noise
+from results.statistics.blocks import Floats, critical_value, pooled_noise
 
 #: a positive parameter whose largest value is at least this many times its smallest is read on a log scale.
 _LOG_RATIO = 8.0

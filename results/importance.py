@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from results.differences import holm
 from results.effects import is_number, level_key, on_log_scale
 from results.ranking import RankedConfig, Ranking
-from results.statistics import Floats, config_means
+from results.statistics.blocks import Floats, config_means
+from results.statistics.differences import holm
 
 #: numbers get a curve (a square) when that leaves at least this many degrees of freedom between configs.
 _LEFT_FOR_CURVES = 10

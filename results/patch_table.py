@@ -1,6 +1,6 @@
 """From the store's `patches` table to counts by config, replicate and patch, checked against what was recorded.
 
-Reads tables and rankings; the statistics are in `patch_noise.py` and `two_way.py`.
+Reads tables and rankings; the statistics are in `statistics.patch_noise` and `statistics.two_way`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from results.errors import ResultsError
-from results.pairs import compare_pairs
-from results.patch_noise import (
+from results.statistics.blocks import Floats
+from results.statistics.pairs import compare_pairs
+from results.statistics.patch_noise import (
     PATCH_METRICS,
     RESAMPLES,
     PatchNoise,
@@ -24,9 +25,8 @@ from results.patch_noise import (
     patch_noise,
     pooled_scores,
 )
-from results.statistics import Floats
-from results.two_way import TwoWay, two_way_difference, two_way_mean
-from results.variances import noise_of_means
+from results.statistics.two_way import TwoWay, two_way_difference, two_way_mean
+from results.statistics.variances import noise_of_means
 
 if TYPE_CHECKING:
     from results.ranking import Ranking
@@ -223,7 +223,7 @@ def patch_report(
 
 def patch_sentence(report: PatchReport) -> str:
     """What the validation patches alone are worth, in one plain sentence."""
-    from results.tables import metric_name
+    from results.report.tables import metric_name
 
     metric = metric_name(report.metric)
     mean = report.means[report.best]

@@ -1,7 +1,7 @@
 """Before spending: how many seeds a difference needs, what given seeds will show, and what both cost.
 
-Puts the functions of `power.py` together for one question of a user, and reads off a recorded sweep what a run of
-its kind costs.
+Puts the functions of `statistics.power` together for one question of a user, and reads off a recorded sweep what
+a run of its kind costs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from results.claims import Verdict
-from results.power import ExpectedRange, difference_detectable, expected_range, seeds_for_sd, seeds_needed
+from results.statistics.power import (
+    ExpectedRange,
+    difference_detectable,
+    expected_range,
+    seeds_for_sd,
+    seeds_needed,
+)
 
 if TYPE_CHECKING:
     from results.store import ResultsStore

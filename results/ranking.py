@@ -28,8 +28,8 @@ from results.records import FAILURES, RunStatus
 from results.schema import config_values
 from results.scores import CONFIRM, RankedRun, finite, read_runs
 from results.snapshot import Snapshot, snapshot
-from results.statistics import Floats, config_sds, mean_intervals
-from results.variances import noise_of_means
+from results.statistics.blocks import Floats, config_sds, mean_intervals
+from results.statistics.variances import noise_of_means
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -17,12 +17,12 @@ from typing import Any, Self
 
 import pyarrow as pa
 
-from results.bucket_rows import BucketRows
 from results.errors import StoreError
-from results.location import RunDir, RunUrl, local_copy, locate
 from results.records import ConfigRecord, DecisionRecord, EpochRecord, PatchRecord, RunRecord, ThresholdRecord
-from results.row_log import RowLog
-from results.run_dir import (
+from results.storage.bucket_rows import BucketRows
+from results.storage.location import RunDir, RunUrl, local_copy, locate
+from results.storage.row_log import RowLog
+from results.storage.run_dir import (
     Locked,
     create_locked,
     not_noted,
@@ -32,7 +32,7 @@ from results.run_dir import (
     read_sweep,
     write_sweep,
 )
-from results.twin import create_twin, open_twin, read_bucket
+from results.storage.twin import create_twin, open_twin, read_bucket
 
 #: a row goes to disk at the first call after it is this old (seconds): half of what we promise.
 FLUSH_SECONDS = 0.5

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from results.statistics import Floats
+from results.statistics.blocks import Floats
 
 if TYPE_CHECKING:
     from results.ranking import RankedConfig, Ranking

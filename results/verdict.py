@@ -13,12 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from results.atomic import replace_text
 from results.claims import Claim, Comparison, SpreadEstimate, Verdict
-from results.power import seeds_needed
 from results.ranking import ConfigState, RankedConfig, Ranking
 from results.sentences import sentence
-from results.statistics import (
+from results.statistics.blocks import (
     BlockFit,
     Comparisons,
     fit_blocks,
@@ -26,14 +24,16 @@ from results.statistics import (
     pooled_noise,
     tukey_against,
 )
-from results.variances import noise_of_means
+from results.statistics.power import seeds_needed
+from results.statistics.variances import noise_of_means
+from results.storage.atomic import replace_text
 from results.winner import TOLERANCE, chances, confirmed_score, expected_score
 
 
 def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
     """Compare the best config with every other one.
 
-    Randomised-block least squares over the scored runs (`statistics.fit_blocks`), simultaneous intervals by
+    Randomised-block least squares over the scored runs (`fit_blocks`), simultaneous intervals by
     Tukey-Kramer over all configs that were started, so that picking the best after looking costs nothing.
     Looking at the same sweep again after adding seeds is not corrected; configs that the policy stopped are
     not compared.

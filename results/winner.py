@@ -1,6 +1,6 @@
 """What the chosen config is worth: its expected score, its fresh seeds, and the chances that it is the right choice.
 
-Turns the arrays of `shrinkage.py` and `probability.py` into the values of a verdict. Decides no claim.
+Turns the arrays of `statistics.shrinkage` and `statistics.probability` into the values of a verdict. Decides no claim.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from results.claims import Chance, ConfirmedScore, ExpectedScore
-from results.differences import from_noise
-from results.probability import probability_best
 from results.ranking import ALPHA, RankedConfig, Ranking
 from results.scores import RankedRun, finite
-from results.shrinkage import ConfirmedMean, confirmed_mean, expected_scores
-from results.statistics import BlockFit, Noise, config_means, fit_blocks, noise_from
-from results.variances import noise_of_means
+from results.statistics.blocks import BlockFit, Noise, config_means, fit_blocks, noise_from
+from results.statistics.differences import from_noise
+from results.statistics.probability import probability_best
+from results.statistics.shrinkage import ConfirmedMean, confirmed_mean, expected_scores
+from results.statistics.variances import noise_of_means
 
 #: a difference of the metric that nobody would act upon.
 TOLERANCE = 0.005

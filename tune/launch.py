@@ -15,8 +15,8 @@ from pathlib import Path
 from rich.console import Console
 
 from results import ReportPaths, ResultsStore, StoreError, Verdict, write_report
-from results.location import RunDir, RunUrl, locate
-from results.working_copy import publish
+from results.storage.location import RunDir, RunUrl, locate
+from results.storage.working_copy import publish
 from tune.errors import SweepError
 from tune.execution import Execution
 from tune.in_process import run_in_process

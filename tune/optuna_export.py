@@ -27,9 +27,9 @@ from optuna.trial import FrozenTrial
 from sqlalchemy.exc import SQLAlchemyError
 
 from results import ResultsStore, judge
-from results.location import RunDir, locate
 from results.ranking import rank_snapshot
 from results.snapshot import Snapshot, snapshot
+from results.storage.location import RunDir, locate
 from tune.errors import SweepError
 from tune.optuna_trials import study_trials
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from landslide import PackedDataset
 from results import ResultsStore, StoreError
-from results.admission import refuse_taken, refuse_unwritable, stored_sweep
-from results.location import RunDir
-from results.run_dir import refuse_other
+from results.storage.admission import refuse_taken, refuse_unwritable, stored_sweep
+from results.storage.location import RunDir
+from results.storage.run_dir import refuse_other
 from tune.environment import environment
 from tune.sweep import Sweep
 

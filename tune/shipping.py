@@ -22,7 +22,7 @@ from results import (
     pick_model,
     rank_store,
 )
-from results.location import RunDir, RunUrl, local_copy, locate
+from results.storage.location import RunDir, RunUrl, local_copy, locate
 from tune.export_check import recorded_data, verify_checkpoint
 
 

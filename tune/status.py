@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from results import ResultsStore
-from results.location import RunDir
+from results.storage.location import RunDir
 
 
 @dataclass(frozen=True)

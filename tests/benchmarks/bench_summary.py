@@ -158,9 +158,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run_dir = Path(folder) / "run"
         record(run_dir, chosen.configs, chosen.seeds)
-        print(
-            f"{chosen.configs} configs x {chosen.seeds} seeds x {EPOCHS_PER_RUN} epochs: {chosen.configs * chosen.seeds * EPOCHS_PER_RUN:,} rows"
-        )
+        rows = chosen.configs * chosen.seeds * EPOCHS_PER_RUN
+        print(f"{chosen.configs} configs x {chosen.seeds} seeds x {EPOCHS_PER_RUN} epochs: {rows:,} rows")
         measured: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
         for _ in range(chosen.rounds):
             for name in WAYS:

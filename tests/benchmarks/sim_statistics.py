@@ -33,10 +33,10 @@ from simulated_scores import (
     problems,
 )
 
-from results.probability import probability_best
-from results.shrinkage import confirmed_mean, expected_scores, shrink
-from results.statistics import config_means, fit_blocks, pooled_noise
-from results.variances import equal_variances, noise_of_means
+from results.statistics.blocks import config_means, fit_blocks, pooled_noise
+from results.statistics.probability import probability_best
+from results.statistics.shrinkage import confirmed_mean, expected_scores, shrink
+from results.statistics.variances import equal_variances, noise_of_means
 
 NOISES = {
     "normal": Seeds(),

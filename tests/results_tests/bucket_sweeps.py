@@ -9,11 +9,11 @@ import pyarrow as pa
 from recorded_sweeps import decision_record, epoch_record, patch_record, run_record
 
 from results import ConfigRecord, ResultsStore
-from results.location import RunUrl, locate
-from results.object_store import RunObjects
-from results.row_log import RowLog
 from results.schema import TABLES
-from results.upload import OWNER
+from results.storage.location import RunUrl, locate
+from results.storage.object_store import RunObjects
+from results.storage.row_log import RowLog
+from results.storage.upload import OWNER
 
 
 def objects(url: str) -> RunObjects:

@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).parent))  # importlib mode does not: `recorde
 from recorded_sweeps import record_scores
 
 from results import RunStatus
-from results.location import CACHE_VARIABLE
+from results.storage.location import CACHE_VARIABLE
 
 if TYPE_CHECKING:
     from faulty_s3 import FaultyS3
@@ -80,8 +80,8 @@ def run_url(s3_server: FaultyS3, at: Callable[[str], None], monkeypatch: pytest.
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits: neither for a silent server, nor between two attempts."""
-    monkeypatch.setattr("results.object_store.CONNECT_SECONDS", 0.2)
-    monkeypatch.setattr("results.object_store.READ_SECONDS", 0.2)
-    monkeypatch.setattr("results.object_store.PAUSES", (0.0, 0.0))
-    monkeypatch.setattr("results.bucket_rows.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("results.storage.object_store.CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr("results.storage.object_store.READ_SECONDS", 0.2)
+    monkeypatch.setattr("results.storage.object_store.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("results.storage.bucket_rows.PAUSES", (0.0, 0.0))
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)

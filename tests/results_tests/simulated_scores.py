@@ -17,9 +17,9 @@ from scipy import stats
 from results import Ranking, rank
 from results.plan import Plan
 from results.schema import EPOCHS, RUNS, config_table
-from results.shrinkage import expected_scores
-from results.statistics import BlockFit, config_means, config_sds, mean_intervals, tukey_kramer
-from results.variances import moderated_intervals, noise_of_means
+from results.statistics.blocks import BlockFit, config_means, config_sds, mean_intervals, tukey_kramer
+from results.statistics.shrinkage import expected_scores
+from results.statistics.variances import moderated_intervals, noise_of_means
 
 Array = npt.NDArray[np.float64]
 Truth = Callable[[np.random.Generator, int], Array]

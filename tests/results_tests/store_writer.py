@@ -20,7 +20,7 @@ from typing import Any
 import pandas  # noqa: F401  # pyarrow imports it at its first conversion: better once here than in every fork
 from recorded_sweeps import SWEEP, decision_record, epoch_record, patch_record, run_record
 
-import results.row_log
+import results.storage.row_log
 import results.store
 from results import ConfigRecord, ResultsStore
 from results.records import ThresholdRecord
@@ -75,7 +75,7 @@ def write(run_dir: Path, life: int, say: Callable[[Any], None], *, most: int | N
         most: trials to record before the store is closed; None writes for ever.
     """
     results.store.ROTATE_SECONDS = ROTATE_SECONDS
-    results.row_log.ROTATE_ROWS = ROTATE_ROWS if most is None else ROTATE_ROWS_OF_FEW
+    results.storage.row_log.ROTATE_ROWS = ROTATE_ROWS if most is None else ROTATE_ROWS_OF_FEW
     exists = (run_dir / "sweep.json").exists()
     store = ResultsStore.open(run_dir) if exists else ResultsStore.create(run_dir, SWEEP)
     for index, groups in enumerate(islice(trials(life), most)):

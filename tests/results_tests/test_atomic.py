@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from results import atomic
-from results.atomic import leftover_of, remove_leftovers, remove_together, replace_file, replace_text
+from results.storage import atomic
+from results.storage.atomic import leftover_of, remove_leftovers, remove_together, replace_file, replace_text
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 from results import ResultsStore, rank_store
-from results.components import (
+from results.statistics.components import (
     HARDWARE,
     INTERACTIONS,
     SOURCES,
@@ -21,7 +21,7 @@ from results.components import (
     seed_components,
     sweep_components,
 )
-from results.mean_squares import combined, component_weights, mean_squares
+from results.statistics.mean_squares import combined, component_weights, mean_squares
 
 Array = npt.NDArray[np.float64]
 Seeds = list[tuple[int, int, int]]

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from recorded_sweeps import SWEEP, epoch_record, patch_record, run_record, threshold_record
 
-from results import ResultsStore, StoreError, run_dir, schema
-from results.migration import STEPS, Step, conform, upgraded_rows, upgraded_sweep
+from results import ResultsStore, StoreError, schema
 from results.ranking import rank_store
 from results.schema import SCHEMA_VERSION, VERSION_KEY, TableSchema
-from results.wal import WriteAheadFile
+from results.storage import run_dir
+from results.storage.migration import STEPS, Step, conform, upgraded_rows, upgraded_sweep
+from results.storage.wal import WriteAheadFile
 
 #: The columns of version 1, for good: what is on people's disks does not change with this program.
 TRIAL_1 = "sweep_id:str! trial_key:str! config_id:str! replicate:int!"

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from results.differences import holm
-from results.pairs import OWN_PAIRS, compare_pairs
-from results.power import seeds_needed
-from results.statistics import fit_blocks, pooled_noise
+from results.statistics.blocks import fit_blocks, pooled_noise
+from results.statistics.differences import holm
+from results.statistics.pairs import OWN_PAIRS, compare_pairs
+from results.statistics.power import seeds_needed
 
 Matrix = npt.NDArray[np.float64]
 

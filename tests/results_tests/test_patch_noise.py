@@ -13,11 +13,11 @@ from recorded_sweeps import SWEEP, epoch_record, patch_record, run_record
 from scipy import stats
 
 from results import ConfigRecord, ResultsError, ResultsStore, RunStatus, rank_store
-from results.pairs import compare_pairs
-from results.patch_noise import Units, bootstrap_patches, patch_noise, pooled_scores
 from results.patch_table import patch_report, patch_sentence, read_patch_counts, scored_counts
-from results.statistics import pooled_noise
-from results.two_way import two_way_difference, two_way_mean
+from results.statistics.blocks import pooled_noise
+from results.statistics.pairs import compare_pairs
+from results.statistics.patch_noise import Units, bootstrap_patches, patch_noise, pooled_scores
+from results.statistics.two_way import two_way_difference, two_way_mean
 
 Counts = npt.NDArray[np.float64]
 
@@ -144,7 +144,7 @@ def test_bad_counts_are_refused() -> None:
 def test_same_generator_same_answer_whatever_the_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = landslides(np.random.default_rng(1))
     whole = bootstrap_patches(counts, np.random.default_rng(3), resamples=50)
-    monkeypatch.setattr("results.patch_noise._CELLS", 40 * 7)
+    monkeypatch.setattr("results.statistics.patch_noise._CELLS", 40 * 7)
     blocks = bootstrap_patches(counts, np.random.default_rng(3), resamples=50)
     other = bootstrap_patches(counts, np.random.default_rng(4), resamples=50)
     np.testing.assert_allclose(blocks.resampled, whole.resampled)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from results.power import (
+from results.statistics.power import (
     difference_detectable,
     expected_range,
     paired_sd,

@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from results.hierarchy import draw_means
-from results.probability import BestProbabilities, probability_best
-from results.statistics import BlockFit, Noise, fit_blocks
+from results.statistics.blocks import BlockFit, Noise, fit_blocks
+from results.statistics.hierarchy import draw_means
+from results.statistics.probability import BestProbabilities, probability_best
 
 Matrix = npt.NDArray[np.float64]
 

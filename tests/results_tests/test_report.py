@@ -17,10 +17,10 @@ from recorded_sweeps import SWEEP, decision_record, epoch_record, run_record
 
 from results import ConfigRecord, ResultsStore, RunStatus, StoreError, judge, rank_store, write_report
 from results.naming import setting
-from results.record_tables import budget_table, decision_table
-from results.report import key_figures
+from results.report.page import key_figures
+from results.report.record_tables import budget_table, decision_table
+from results.report.tables import NOTES_COLUMNS, duration, ranking_table
 from results.schema import DECISIONS, EPOCHS, RUNS
-from results.tables import NOTES_COLUMNS, duration, ranking_table
 
 MakeRun = Callable[..., Path]
 NASTY = '<script>alert("x")</script> | $x_1$ & `code`'

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from recorded_sweeps import epoch_record, patch_record, run_record
 
 from results import StoreError
-from results.rows import Rows
 from results.schema import TABLES
+from results.storage.rows import Rows
 
 ANYTHING = st.one_of(
     st.none(),

@@ -24,10 +24,10 @@ from simulated_scores import (
 )
 
 from results import Claim, judge
-from results.probability import probability_best
-from results.shrinkage import confirmed_mean, expected_scores
-from results.statistics import config_means, fit_blocks
-from results.variances import noise_of_means
+from results.statistics.blocks import config_means, fit_blocks
+from results.statistics.probability import probability_best
+from results.statistics.shrinkage import confirmed_mean, expected_scores
+from results.statistics.variances import noise_of_means
 
 
 def coverage(name: str, replicates: int, *, seeds: Seeds, configs: int = 8, count: int = 500) -> Share:

@@ -9,9 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from results.power import power_of, seeds_needed
-from results.shrinkage import shrink
-from results.statistics import (
+from results.statistics.blocks import (
     config_means,
     config_sds,
     critical_value,
@@ -22,6 +20,8 @@ from results.statistics import (
     tukey_against,
     tukey_kramer,
 )
+from results.statistics.power import power_of, seeds_needed
+from results.statistics.shrinkage import shrink
 
 Matrix = npt.NDArray[np.float64]
 

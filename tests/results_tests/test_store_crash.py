@@ -12,10 +12,10 @@ import pytest
 from recorded_sweeps import SWEEP, decision_record, epoch_record, patch_record, run_record
 
 from results import ConfigRecord, ResultsStore, StoreError
-from results.parquet_file import read_parquet
 from results.schema import TABLES
 from results.snapshot import snapshot
-from results.wal import WriteAheadFile, read_wal
+from results.storage.parquet_file import read_parquet
+from results.storage.wal import WriteAheadFile, read_wal
 
 REAL_WRITE = WriteAheadFile.append
 
@@ -78,7 +78,7 @@ def test_a_file_that_is_locked_for_a_moment_is_read_again(
 ) -> None:
     with ResultsStore.create(run_dir, SWEEP) as store:
         store.add_epoch(epoch_record())
-    monkeypatch.setattr("results.parquet_file.PAUSES", (0.0, 0.0))
+    monkeypatch.setattr("results.storage.parquet_file.PAUSES", (0.0, 0.0))
     refused: list[Path] = []
 
     def locked(times: int) -> None:
@@ -89,7 +89,7 @@ def test_a_file_that_is_locked_for_a_moment_is_read_again(
             return read_parquet(path)
 
         refused.clear()
-        monkeypatch.setattr("results.segments.read_parquet", read)
+        monkeypatch.setattr("results.storage.segments.read_parquet", read)
 
     locked(2)
     assert ResultsStore.read(run_dir).epochs().num_rows == 1
@@ -154,7 +154,7 @@ def test_a_full_disk_at_the_end_says_that_flushed_rows_are_safe(
     store.add_epoch(epoch_record())
     store.flush()
     with monkeypatch.context() as patch:
-        patch.setattr("results.segments.replace_file", _no_space)
+        patch.setattr("results.storage.segments.replace_file", _no_space)
         with pytest.raises(StoreError, match=r"No space left.*every row is safe on disk") as caught:
             store.close()
         assert caught.value.rows_kept
@@ -170,7 +170,7 @@ def test_no_row_comes_to_disk_before_its_config(run_dir: Path, monkeypatch: pyte
     store.add_epoch(epoch_record())
     store.add_decision(decision_record())
     with monkeypatch.context() as patch:
-        patch.setattr("results.config_file.replace_file", _no_space)
+        patch.setattr("results.storage.config_file.replace_file", _no_space)
         with pytest.raises(
             StoreError, match=r"memory only: configs, epochs \(1\), decisions \(1\)"
         ) as caught:
@@ -210,7 +210,7 @@ def test_a_note_that_the_disk_refuses_leaves_the_sweep_readable(
 ) -> None:
     with ResultsStore.create(run_dir, SWEEP) as store:
         with monkeypatch.context() as patch:
-            patch.setattr("results.run_dir.replace_text", _no_space)
+            patch.setattr("results.storage.run_dir.replace_text", _no_space)
             with pytest.raises(
                 StoreError, match=r"sweep\.json cannot be written.*without planned_runs"
             ) as caught:

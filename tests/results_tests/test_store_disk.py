@@ -13,7 +13,7 @@ from bucket_sweeps import epochs_of, fill, rows_of
 from recorded_sweeps import SWEEP, epoch_record
 
 from results import ResultsStore, StoreError
-from results.wal import WriteAheadFile
+from results.storage.wal import WriteAheadFile
 
 
 @contextmanager

@@ -12,11 +12,11 @@ from recorded_sweeps import SWEEP, epoch_record, run_record
 
 from landslide.packed import CACHE_VARIABLE, default_cache_dir
 from results import ConfigRecord, ResultsStore, StoreError
-from results.location import RunUrl, cache_dir, local_copy, locate
-from results.object_store import RunObjects
 from results.snapshot import snapshot
-from results.upload import Upload, take_over
-from results.working_copy import working_copy
+from results.storage.location import RunUrl, cache_dir, local_copy, locate
+from results.storage.object_store import RunObjects
+from results.storage.upload import Upload, take_over
+from results.storage.working_copy import working_copy
 
 At = Callable[[str], None]
 

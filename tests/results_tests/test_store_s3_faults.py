@@ -10,8 +10,8 @@ from faulty_s3 import FAULTS, FaultyS3
 from recorded_sweeps import SWEEP, epoch_record, run_record
 
 from results import ResultsStore, StoreError
-from results.location import local_copy
-from results.segments import Segments
+from results.storage.location import local_copy
+from results.storage.segments import Segments
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -146,7 +146,7 @@ def test_a_silent_server_delays_nobody(
     run_url: str, s3_server: FaultyS3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows are recorded while an upload waits for an answer, and a reader of the disk sees them."""
-    monkeypatch.setattr("results.object_store.READ_SECONDS", 600)
+    monkeypatch.setattr("results.storage.object_store.READ_SECONDS", 600)
     clock = Clock()
     store = ResultsStore.create(run_url, SWEEP, clock=clock)
     s3_server.ill("silence")
@@ -155,7 +155,7 @@ def test_a_silent_server_delays_nobody(
         clock.now += 31
         store.tick()
     assert epochs_of(store.run_dir) == [("c0-r0", 1), ("c0-r0", 2), ("c0-r0", 3)]
-    monkeypatch.setattr("results.mirror.STALL_SECONDS", 0.1)
+    monkeypatch.setattr("results.storage.mirror.STALL_SECONDS", 0.1)
     with pytest.raises(StoreError, match="nothing arrived for 0 seconds"):
         store.close()
 

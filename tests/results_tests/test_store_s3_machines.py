@@ -12,9 +12,10 @@ import pytest
 from bucket_sweeps import epochs_of, killed, objects, rows_of
 from recorded_sweeps import SWEEP, epoch_record, run_record
 
-from results import ConfigRecord, ResultsStore, RunStatus, StoreError, atomic
-from results.location import local_copy
-from results.object_store import RunObjects
+from results import ConfigRecord, ResultsStore, RunStatus, StoreError
+from results.storage import atomic
+from results.storage.location import local_copy
+from results.storage.object_store import RunObjects
 
 At = Callable[[str], None]
 
@@ -166,5 +167,5 @@ def full_disk(patch: pytest.MonkeyPatch, failing: int) -> Iterator[int]:
         real(path, content)
 
     for module in ("atomic", "segments", "config_file"):
-        patch.setattr(f"results.{module}.replace_file", write)
+        patch.setattr(f"results.storage.{module}.replace_file", write)
     return writes

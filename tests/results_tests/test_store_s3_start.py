@@ -12,8 +12,8 @@ from faulty_s3 import FaultyS3
 from recorded_sweeps import SWEEP
 
 from results import ResultsStore, StoreError
-from results.admission import refuse_taken, refuse_unwritable, stored_sweep
-from results.location import CACHE_VARIABLE, RunUrl
+from results.storage.admission import refuse_taken, refuse_unwritable, stored_sweep
+from results.storage.location import CACHE_VARIABLE, RunUrl
 
 SECRET = "very-secret-value"
 pytestmark = pytest.mark.usefixtures("impatient")

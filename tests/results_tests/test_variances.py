@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from results.statistics import fit_blocks, mean_intervals, pooled_noise
-from results.variances import equal_variances, moderated_intervals, moderated_noise, noise_of_means
+from results.statistics.blocks import fit_blocks, mean_intervals, pooled_noise
+from results.statistics.variances import equal_variances, moderated_intervals, moderated_noise, noise_of_means
 
 Matrix = npt.NDArray[np.float64]
 

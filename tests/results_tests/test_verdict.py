@@ -20,7 +20,7 @@ from results import (
     rank_store,
     write_verdict,
 )
-from results.power import seeds_needed
+from results.statistics.power import seeds_needed
 
 MakeRun = Callable[..., Path]
 

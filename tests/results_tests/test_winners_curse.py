@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from results.shrinkage import confirmed_mean, expected_scores, winner_estimates
-from results.statistics import Noise, fit_blocks, mean_intervals, noise_from, pooled_noise
-from results.variances import noise_of_means
+from results.statistics.blocks import Noise, fit_blocks, mean_intervals, noise_from, pooled_noise
+from results.statistics.shrinkage import confirmed_mean, expected_scores, winner_estimates
+from results.statistics.variances import noise_of_means
 
 UNKNOWN = noise_from(0.0, 0, 0.05)
 

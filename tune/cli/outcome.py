@@ -31,8 +31,8 @@ def report(run_dir: Path, as_json: bool) -> None:
     Example:  landslide-tune report runs/unet-20250301-101500
     """
     from results import Claim, write_report
-    from results.location import below
-    from results.working_copy import working_copy
+    from results.storage.location import below
+    from results.storage.working_copy import working_copy
     from tune.cli.ranking import show_ranking
 
     with working_copy(run_dir) as folder:

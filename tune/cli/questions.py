@@ -52,8 +52,8 @@ def compare(
                landslide-tune compare --table my-runs.csv
     """
     from results import judge
-    from results.answers import noise_sentence
     from results.comparison import compare as compared
+    from results.report.answers import noise_sentence
     from tune.cli.ranking import show_table
 
     problems = [] if 0 < power < 1 else [f"--power: {power} is not between 0 and 1"]
@@ -101,8 +101,8 @@ def _plain(found: ConfigComparisons) -> dict[str, Any]:
 
 
 def _tell_pairs(found: ConfigComparisons) -> None:
-    from results.answers import compare_sentence, compare_table
-    from results.tables import metric_name
+    from results.report.answers import compare_sentence, compare_table
+    from results.report.tables import metric_name
 
     content = compare_table(found)
     print_table(content)
@@ -194,8 +194,8 @@ def _known(sd: float | None, correlation: float, run_dir: str | None) -> tuple[K
     """The noise, and the cost of a run as far as the source knows it."""
     from results import ResultsError, ResultsStore, judge, rank_store
     from results.planning import Cost, KnownNoise, recorded_cost
-    from results.power import paired_sd
     from results.run_table import training_notes
+    from results.statistics.power import paired_sd
 
     if sd is not None:
         return KnownNoise(sd, paired_sd(sd, correlation), None, None, "as stated"), Cost(30)
@@ -224,8 +224,8 @@ def _cost(known: Cost, given: dict[str, float]) -> Cost:
 
 def _tell(found: StudyPlan) -> None:
     """The answer in words, then what other numbers of seeds would show."""
-    from results.answers import plan_sentence, plan_table
     from results.planning import SD_PROBABILITY, SD_WITHIN
+    from results.report.answers import plan_sentence, plan_table
 
     print_table(plan_table(found))
     click.echo(f"\n{plan_sentence(found)}")

@@ -23,7 +23,7 @@ def show_table(ranking: Ranking, verdict: Verdict) -> None:
     from rich.console import Console
     from rich.measure import Measurement
 
-    from results.tables import ranking_table
+    from results.report.tables import ranking_table
 
     content = ranking_table(ranking, verdict)
     terminal, endless = Console(), Console(width=100_000)
@@ -31,6 +31,8 @@ def show_table(ranking: Ranking, verdict: Verdict) -> None:
     table = rich_table(content, everything)
     width = Measurement.get(endless, endless.options, table).maximum
     if terminal.is_terminal and width > terminal.width:
-        settings = {i for i in everything[2:] if content.headings[i] not in (*content.numeric, "vs best", "state")}
+        settings = {
+            i for i in everything[2:] if content.headings[i] not in (*content.numeric, "vs best", "state")
+        }
         table, width = rich_table(content, [i for i in everything if i not in settings]), terminal.width
     Console(width=width).print(table)

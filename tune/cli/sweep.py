@@ -104,7 +104,7 @@ def sweep(
 
 def tell(outcome: Outcome, *, as_json: bool) -> None:
     """The ranking and the verdict on stdout; where things lie and what to type next on stderr."""
-    from results.location import below
+    from results.storage.location import below
     from tune.cli.ranking import show_ranking
 
     if as_json:
