@@ -25,7 +25,7 @@ from results.statistics.blocks import (
     tukey_against,
 )
 from results.statistics.power import seeds_needed
-from results.statistics.variances import noise_of_means
+from results.statistics.variances import equal_variances, noise_of_means
 from results.storage.atomic import replace_text
 from results.winner import TOLERANCE, chances, confirmed_score, expected_score
 
@@ -177,6 +177,12 @@ def _notes(ranking: Ranking) -> tuple[str, ...]:
     noise = pooled_noise(matrix) if len(matrix) else None
     if noise and noise.df and not noise.known:
         notes.append("Every repeat gave exactly the same score: check that the seeds reach the training.")
+    test = equal_variances(matrix) if len(matrix) else None
+    if test and test.p is not None and test.p < ranking.alpha:
+        notes.append(
+            f"The configs' noise levels seem to differ ({test.method}, p {test.p:.3f}). The intervals assume one level "
+            "for all: if they do differ, some config is called better by chance more often than stated."
+        )
     if any(row.state is ConfigState.STOPPED for row in ranking.rows):
         notes.append(
             "Configs that the policy stopped early on any seed have no final score and are not compared, not even "

@@ -17,7 +17,7 @@ from results.statistics.blocks import BlockFit, Noise, config_means, fit_blocks,
 from results.statistics.differences import from_noise
 from results.statistics.probability import probability_best
 from results.statistics.shrinkage import ConfirmedMean, confirmed_mean, expected_scores
-from results.statistics.variances import noise_of_means
+from results.statistics.variances import noise_of_config
 
 #: a difference of the metric that nobody would act upon.
 TOLERANCE = 0.005
@@ -65,7 +65,8 @@ def confirmed_score(ranking: Ranking, best: RankedConfig) -> ConfirmedScore | No
     fresh = _fresh(best.confirmations, ranking.sign)
     if not fresh:
         return None
-    noise = noise_of_means(ranking.matrix(), alpha=ranking.alpha)
+    place = [row.config_id for row in ranking.scored].index(best.config_id)
+    noise = noise_of_config(ranking.matrix(), place, alpha=ranking.alpha)
     found = confirmed_mean(list(fresh.values()), noise, alpha=ranking.alpha)
     screening = fit_blocks(ranking.matrix()).noise
     rivals = [row for row in ranking.scored if row.config_id != best.config_id and row.confirmations]

@@ -11,23 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+from scipy import stats
 
 from results.statistics.blocks import (
     BlockFit,
     Floats,
     Noise,
-    as_scores,
-    config_means,
     fit_blocks,
     mean_intervals,
     pooled_noise,
 )
 from results.statistics.hierarchy import draw_means
-from results.statistics.variances import noise_of_means
-
-#: below this many configs a James-Stein estimate does not exist: the centre is itself estimated.
-LEAST_CONFIGS = 4
 
 
 @dataclass(frozen=True)
@@ -38,8 +32,7 @@ class Shrunken:
         means: (n_configs,) shrunken means, in the unit of the metric; NaN where the input is.
         low, high: (n_configs,) interval ends; NaN when the noise is unknown.
         spread: estimated standard deviation of the true config means.
-        shrunk: False when there are too few configs (four for `shrink`, two for `expected_scores`) or the noise
-            is unknown: then `means` are the plain ones.
+        shrunk: False when there are fewer than two configs or the noise is unknown: then `means` are the plain ones.
     """
 
     means: Floats
@@ -47,52 +40,6 @@ class Shrunken:
     high: Floats
     spread: float
     shrunk: bool
-
-
-def shrink(means: npt.ArrayLike, variances: npt.ArrayLike, df: int, *, alpha: float = 0.05) -> Shrunken:
-    """Shrink config means towards their centre.
-
-    Morris (1983), Parametric Empirical Bayes Inference, JASA 78:47-55, section 5 (unequal variances):
-    ``B_i = (k-3)/(k-1) * V_i / (V_i + A)``, mean ``(1 - B_i) y_i + B_i centre``, and a variance that
-    includes the uncertainty of B_i. The variance A of the true means solves the moment equation of Paule and
-    Mandel (1982), ``sum (y_i - centre)^2 / (V_i + A) = k - 1``, or is 0. Assumes roughly normal true means:
-    a few very bad configs widen the spread and so weaken the shrinkage. Takes the errors of different configs
-    for independent, so on shared seeds it shrinks too much, which `expected_scores` does not. Higher is better
-    or worse makes no difference.
-
-    Args:
-        means: (n_configs,) plain means; NaN = no score.
-        variances: (n_configs,) squared standard errors of the means; NaN = unknown noise.
-        df: degrees of freedom behind the variances; the interval uses t with this many.
-        alpha: one minus the coverage of the interval.
-    """
-    y, v = np.asarray(means, dtype=np.float64), np.asarray(variances, dtype=np.float64)
-    known = np.isfinite(y) & np.isfinite(v)
-    k = int(known.sum())
-    quantile = float(stats.t.ppf(1 - alpha / 2, df)) if df > 0 else np.nan
-    if k < LEAST_CONFIGS or df < 1 or not np.all(v[known] > 0):
-        half = quantile * np.sqrt(np.where(known, v, np.nan))
-        return Shrunken(y.copy(), y - half, y + half, float("nan"), False)
-    a = _paule_mandel(y[known], v[known])
-    centre = float(np.average(y[known], weights=1 / (v[known] + a)))
-    b = (k - 3) / (k - 1) * v / (v + a)
-    extra = 2 / (k - 3) * b**2 * (np.mean(v[known]) + a) / (v + a)
-    posterior = v * (1 - (k - 1) / k * b) + extra * (y - centre) ** 2
-    estimate, half = y - b * (y - centre), quantile * np.sqrt(posterior)
-    return Shrunken(estimate, estimate - half, estimate + half, float(np.sqrt(a)), True)
-
-
-def _paule_mandel(y: Floats, v: Floats) -> float:
-    """Variance of the true means; 0 when the noise explains all of the spread."""
-
-    def excess(a: float) -> float:
-        weights = 1 / (v + a)
-        return float((weights * (y - np.average(y, weights=weights)) ** 2).sum() - (len(y) - 1))
-
-    if excess(0.0) <= 0:
-        return 0.0
-    upper = float(np.ptp(y)) ** 2 * len(y)
-    return float(optimize.brentq(excess, 0.0, upper))
 
 
 def expected_scores(
@@ -174,11 +121,11 @@ def confirmed_mean(values: npt.ArrayLike, noise: Noise, *, alpha: float = 0.05) 
 
     Unbiased, whatever the choice was based on, as long as the number of fresh replicates was not decided by their
     scores. The variance pools their sum of squares with that of the screening, the degrees of freedom add up, so
-    that one replicate is enough for an interval. It assumes that the chosen config is as noisy as the others.
+    that one replicate is enough for an interval. It assumes that this noise is the chosen config's.
 
     Args:
         values: (n,) scores of the fresh replicates; NaN = failed, counted and left out.
-        noise: between seeds of one config, from the screening: `variances.noise_of_means`; unknown is allowed.
+        noise: between seeds of one config, from the screening: `variances.noise_of_config`; unknown is allowed.
         alpha: one minus the coverage.
 
     Raises:
@@ -198,66 +145,3 @@ def confirmed_mean(values: npt.ArrayLike, noise: Noise, *, alpha: float = 0.05) 
     sd = float(np.sqrt(squares / df))
     half = float(stats.t.ppf(1 - alpha / 2, df)) * sd / float(np.sqrt(n))
     return ConfirmedMean(mean, mean - half, mean + half, n, failed, sd, df)
-
-
-@dataclass(frozen=True)
-class WinnerEstimates:
-    """Four answers to "how good is the chosen config?", the most flattering one first.
-
-    Attributes:
-        chosen: row of the scores.
-        best_single_run: the highest score of all configs and replicates: what one quotes without repeats.
-        best_single_config: the row it belongs to; need not be `chosen`.
-        best_mean: plain mean of the chosen config.
-        expected, low, high: posterior mean and interval from the same scores (`expected_scores`).
-        confirmed: from fresh replicates; None without any.
-    """
-
-    chosen: int
-    best_single_run: float
-    best_single_config: int
-    best_mean: float
-    expected: float
-    low: float
-    high: float
-    confirmed: ConfirmedMean | None
-
-
-def winner_estimates(
-    scores: npt.ArrayLike,
-    *,
-    rng: np.random.Generator,
-    fresh: npt.ArrayLike | None = None,
-    alpha: float = 0.05,
-) -> WinnerEstimates | None:
-    """Put side by side what the best config seems to score and what it will score.
-
-    Args:
-        scores: (n_configs, n_replicates) of the screening, higher is better. The config with the highest
-            effect of `fit_blocks` is the chosen one.
-        rng: for `expected_scores`.
-        fresh: (n,) scores of the chosen config on replicates that are not in `scores`; see `confirmed_mean`, which
-            gets the `noise_of_means` of the scores.
-        alpha: one minus the coverage of the intervals.
-
-    Returns:
-        None when no config has a score.
-    """
-    matrix, mask = as_scores(scores)
-    if not mask.any():
-        return None
-    chosen = int(np.nanargmax(fit_blocks(matrix, alpha=alpha).effects))
-    top = int(np.argmax(np.where(mask, matrix, -np.inf)))
-    means, _ = config_means(matrix)
-    expected = expected_scores(matrix, rng=rng, alpha=alpha)
-    screening = noise_of_means(matrix, alpha=alpha)
-    return WinnerEstimates(
-        chosen=chosen,
-        best_single_run=float(matrix.flat[top]),
-        best_single_config=top // matrix.shape[1],
-        best_mean=float(means[chosen]),
-        expected=float(expected.means[chosen]),
-        low=float(expected.low[chosen]),
-        high=float(expected.high[chosen]),
-        confirmed=None if fresh is None else confirmed_mean(fresh, screening, alpha=alpha),
-    )

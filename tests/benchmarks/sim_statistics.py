@@ -33,10 +33,10 @@ from simulated_scores import (
     problems,
 )
 
-from results.statistics.blocks import config_means, fit_blocks, pooled_noise
+from results.statistics.blocks import config_means, fit_blocks
 from results.statistics.probability import probability_best
-from results.statistics.shrinkage import confirmed_mean, expected_scores, shrink
-from results.statistics.variances import equal_variances, noise_of_means
+from results.statistics.shrinkage import confirmed_mean, expected_scores
+from results.statistics.variances import equal_variances, noise_of_config
 
 NOISES = {
     "normal": Seeds(),
@@ -143,8 +143,8 @@ def winner(count: int) -> None:
     print(
         "\n## Winner's curse: estimate minus truth x1000 (coverage of its 95 % interval), 3 seeds, then 5 fresh\n"
     )
-    names = ("best run", "best mean", "shrink", "posterior", "confirmed")
-    print(f"| true means | configs | seed sd | noise | {' | '.join(names)} |\n|{'---|' * 9}")
+    names = ("best run", "best mean", "posterior", "confirmed")
+    print(f"| true means | configs | seed sd | noise | {' | '.join(names)} |\n|{'---|' * 8}")
     truths = {"crowded, 12 % duds": crowded_truth(), "normal, sd 0.02": normal_truth(0.02)}
     for title, truth in truths.items():
         for configs, sd in ((3, 0.03), (8, 0.03), (16, 0.018), (16, 0.05), (64, 0.018), (64, 0.05)):
@@ -162,17 +162,14 @@ def _winner_cells(count: int, configs: int, truth: Truth, seeds: Seeds) -> list[
     bias, inside = defaultdict(list), defaultdict(list)
     for p, rng in problems(count, configs, 3, truth=truth, seeds=seeds, seed=4):
         chosen = int(np.argmax(fit_blocks(p.scores).effects))
-        means, counts = config_means(p.scores)
-        pooled = pooled_noise(p.scores)
-        old = shrink(means, pooled.sd**2 / counts, pooled.df)
+        means, _ = config_means(p.scores)
         new = expected_scores(p.scores, rng=rng, draws=2000)
         fresh = seeds.scores(rng, p.truth[[chosen]], p.sds[[chosen]], 5)[0]
-        found = confirmed_mean(fresh, noise_of_means(p.scores))
+        found = confirmed_mean(fresh, noise_of_config(p.scores, chosen))
         plain = INTERVALS["pooled t, shared"](p.scores, rng)[chosen]
         estimates = {
             "best run": (p.scores.max(), np.nan, np.nan, p.truth[int(np.argmax(p.scores)) // 3]),
             "best mean": (means[chosen], *plain, p.truth[chosen]),
-            "shrink": (old.means[chosen], old.low[chosen], old.high[chosen], p.truth[chosen]),
             "posterior": (new.means[chosen], new.low[chosen], new.high[chosen], p.truth[chosen]),
             "confirmed": (found.mean, found.low, found.high, p.truth[chosen]),
         }

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from results.statistics.blocks import fit_blocks, mean_intervals, pooled_noise
-from results.statistics.variances import equal_variances, moderated_intervals, moderated_noise, noise_of_means
+from results.statistics.variances import (
+    equal_variances,
+    moderated_intervals,
+    moderated_noise,
+    noise_of_config,
+    noise_of_means,
+)
 
 Matrix = npt.NDArray[np.float64]
 
@@ -166,3 +172,16 @@ def test_identical_repeats_of_one_config_are_no_measurement_of_its_noise() -> No
     assert result.p is None
     assert "same score" in result.remark
     assert moderated_noise(scores).sd[2] > 0
+
+
+def test_a_config_that_is_clearly_noisier_is_gone_by_its_own_noise() -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.normal(0.4, 0.01, (8, 6))
+    assert noise_of_config(scores, 0) == noise_of_means(scores)
+    scores[2] = 0.4 + 10 * (scores[2] - 0.4)
+    own, others = noise_of_config(scores, 2), noise_of_config(scores, 0)
+    assert others == noise_of_means(scores)
+    assert own.sd > others.high
+    assert own.sd == pytest.approx(moderated_noise(scores).sd[2])
+    assert own.low < own.sd < own.high
+    assert np.isnan(noise_of_config([[0.4], [0.5]], 0).sd)

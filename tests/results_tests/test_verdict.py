@@ -110,6 +110,15 @@ def test_a_failed_confirmation_is_counted_and_nothing_is_made_of_it(verdict_of: 
     json.dumps(none.to_dict(), allow_nan=False)
 
 
+def test_noise_levels_that_seem_to_differ_are_noted(verdict_of: JudgeScores) -> None:
+    rng = np.random.default_rng(8)
+    scores = 0.4 + rng.normal(0, 0.01, (4, 6)) * np.array([1, 1, 1, 8])[:, None]
+    (note,) = [note for note in verdict_of(scores).notes if "noise levels" in note]
+    assert "Bartlett, p 0.0" in note
+    calm = 0.4 + np.random.default_rng(9).normal(0, 0.01, (4, 6))
+    assert not any("noise levels" in note for note in verdict_of(calm).notes)
+
+
 def test_chances_are_probabilities_in_the_order_of_the_effects(verdict_of: JudgeScores) -> None:
     verdict = verdict_of([[0.46, 0.43, 0.47], [0.45, 0.44, 0.47], [0.30, 0.29, 0.31]])
     assert [chance.config_id for chance in verdict.chances] == ["c0", "c1", "c2"]

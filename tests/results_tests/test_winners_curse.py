@@ -7,9 +7,8 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from results.statistics.blocks import Noise, fit_blocks, mean_intervals, noise_from, pooled_noise
-from results.statistics.shrinkage import confirmed_mean, expected_scores, winner_estimates
-from results.statistics.variances import noise_of_means
+from results.statistics.blocks import Noise, mean_intervals, noise_from, pooled_noise
+from results.statistics.shrinkage import confirmed_mean, expected_scores
 
 UNKNOWN = noise_from(0.0, 0, 0.05)
 
@@ -102,24 +101,3 @@ def test_with_unknown_noise_nothing_is_shrunken(scores: npt.ArrayLike) -> None:
     assert not found.shrunk
     np.testing.assert_allclose(found.means, np.mean(scores, axis=1))
     assert np.isnan([*found.low, *found.high]).all()
-
-
-def test_the_estimates_of_the_winner_stand_side_by_side() -> None:
-    scores = noisy(5, [0.42, 0.43, 0.44, 0.43, 0.42, 0.30], 3, shared=0.01)
-    fresh = [0.43, 0.44, np.nan]
-    found = winner_estimates(scores, rng=np.random.default_rng(1), fresh=fresh)
-    assert found is not None
-    assert found.chosen == np.argmax(fit_blocks(scores).effects)
-    assert found.best_single_run == scores.max() == scores[found.best_single_config].max()
-    assert found.best_mean == pytest.approx(scores[found.chosen].mean())
-    assert found.best_single_run > found.best_mean > found.expected
-    assert found.low < found.expected < found.high
-    assert found.confirmed == confirmed_mean(fresh, noise_of_means(scores))
-
-
-def test_without_fresh_seeds_or_scores_nothing_is_confirmed() -> None:
-    rng = np.random.default_rng(1)
-    found = winner_estimates(noisy(6, [0.4, 0.5], 3), rng=rng)
-    assert found is not None
-    assert found.confirmed is None
-    assert winner_estimates([[np.nan]], rng=rng) is None
