@@ -6,7 +6,7 @@ are in `record_tables.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from results.claims import Claim, Verdict
@@ -33,6 +33,8 @@ METRIC_NAMES = {
     "train_loss": "Train loss",
     "best_threshold_iou": "IoU at best threshold",
 }
+#: heading, whether it holds numbers, and the cell of a config.
+Column = tuple[str, bool, Callable[[RankedConfig], str]]
 #: longer tables are cut and say so.
 MOST_ROWS = 200
 
@@ -70,48 +72,61 @@ def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
         ranking: the configs.
         verdict: of this ranking: which of them cannot be told apart from the best, and the chance to be near it.
     """
-    parameters = searched(ranking)
-    metric = metric_name(ranking.metric)
-    side = [name for name in ("val_precision", "val_recall") if name != ranking.metric]
-    counted = [
-        name for name in ("failed", "stopped", "missing") if any(_count(row, name) for row in ranking.rows)
+    columns = [
+        *_who(ranking),
+        ("n", True, lambda row: str(row.n)),
+        (metric_name(ranking.metric), True, lambda row: number(row.mean)),
+        ("±", True, _half_width),
+        ("sd", True, lambda row: number(row.sd)),
+        ("vs best", False, lambda row: _against_best(row, verdict)),
+        *_chances(verdict),
+        *_sides(ranking),
+        ("epochs", True, lambda row: str(row.epochs)),
+        ("state", False, lambda row: str(row.state)),
     ]
-    near = {chance.config_id: f"{chance.near:.2f}" for chance in verdict.chances}
-    headings = (
-        "#",
-        "Run",
-        *(NOTES_COLUMNS.get(name, name) for name in parameters),
-        "n",
-        metric,
-        "±",
-        "sd",
-        "vs best",
-        *(("P near",) if near else ()),
-        *(metric_name(name) for name in side),
-        *counted,
-        "epochs",
-        "state",
+    return Table(
+        tuple(heading for heading, _, _ in columns),
+        frozenset(heading for heading, numeric, _ in columns if numeric),
+        tuple(tuple(cell(row) for _, _, cell in columns) for row in ranking.rows[:MOST_ROWS]),
+        _ranking_note(ranking, verdict),
     )
-    rows = [
-        (
-            str(row.position),
-            row.short,
-            *(setting(row.values[name]) if name in row.values else NONE for name in parameters),
-            str(row.n),
-            number(row.mean),
-            number(None if row.high is None or row.low is None else (row.high - row.low) / 2),
-            number(row.sd),
-            _against_best(row, verdict),
-            *((near.get(row.config_id, NONE),) if near else ()),
-            *(number(_side(row, name), 3) for name in side),
-            *(str(_count(row, name) or NONE) for name in counted),
-            str(row.epochs),
-            str(row.state),
-        )
-        for row in ranking.rows[:MOST_ROWS]
-    ]
-    text = {"Run", "vs best", "state", *(NOTES_COLUMNS.get(name, name) for name in parameters)}
-    return Table(headings, frozenset(headings) - text, tuple(rows), _ranking_note(ranking, verdict))
+
+
+def _who(ranking: Ranking) -> list[Column]:
+    """Position, name and settings."""
+
+    def shown(name: str) -> Column:
+        def cell(row: RankedConfig) -> str:
+            return setting(row.values[name]) if name in row.values else NONE
+
+        return NOTES_COLUMNS.get(name, name), False, cell
+
+    own: list[Column] = [("#", True, lambda row: str(row.position)), ("Run", False, lambda row: row.short)]
+    return own + [shown(name) for name in searched(ranking)]
+
+
+def _chances(verdict: Verdict) -> list[Column]:
+    """The probability to be near the best, where there is any."""
+    near = {chance.config_id: f"{chance.near:.2f}" for chance in verdict.chances}
+    return [("P near", True, lambda row: near.get(row.config_id, NONE))] if near else []
+
+
+def _sides(ranking: Ranking) -> list[Column]:
+    """The metrics beside the one that ranks, then the counts of runs without a score that occur."""
+
+    def side(name: str) -> Column:
+        return metric_name(name), True, lambda row: number(_side(row, name), 3)
+
+    def counted(name: str) -> Column:
+        return name, True, lambda row: str(_count(row, name) or NONE)
+
+    sides = [side(name) for name in ("val_precision", "val_recall") if name != ranking.metric]
+    names = [n for n in ("failed", "stopped", "missing") if any(_count(row, n) for row in ranking.rows)]
+    return sides + [counted(name) for name in names]
+
+
+def _half_width(row: RankedConfig) -> str:
+    return number(None if row.high is None or row.low is None else (row.high - row.low) / 2)
 
 
 def _against_best(row: RankedConfig, verdict: Verdict) -> str:
