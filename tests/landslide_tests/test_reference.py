@@ -24,7 +24,8 @@ from landslide.randomness import epoch_order
 SEEDS = Seeds(init=5, order=6, augment=7)
 CAP = 3.0  # of pos_weight; the notes say 10, but these data are less imbalanced
 LOSS_TOLERANCE = 1e-4
-METRIC_TOLERANCE = 2e-4  # a few of the pixels whose probability is one half to six digits
+#: pixels with a probability this near to one half may fall on either side: processors round differently.
+UNSURE = 1e-4
 
 
 @dataclasses.dataclass
@@ -100,16 +101,26 @@ class Recipe:
         with torch.no_grad():
             logits = model(images)
             loss = self.criterion(logits, truth).item()
-        predicted, actual = (torch.sigmoid(logits) > 0.5).numpy(), truth.numpy() == 1
-        tp, fp, fn = (predicted & actual).sum(), (predicted & ~actual).sum(), (~predicted & actual).sum()
-        precision, recall = tp / max(tp + fp, 1), tp / max(tp + fn, 1)
-        return {
-            "val_loss": loss,
-            "val_iou": tp / (tp + fp + fn),
-            "val_f1": 2 * precision * recall / max(precision + recall, 1e-12),
-            "val_precision": precision,
-            "val_recall": recall,
-        }
+        probability, actual = torch.sigmoid(logits).numpy(), truth.numpy() == 1
+        unsure = np.abs(probability - 0.5) <= UNSURE
+        assert unsure.mean() < 0.01
+        row = {"val_loss": loss, **metrics_of(probability > 0.5, actual)}
+        # A pixel more on the right side lowers none of the four.
+        for name, predicted in (("most", actual), ("least", ~actual)):
+            bound = metrics_of(np.where(unsure, predicted, probability > 0.5), actual)
+            row |= {f"{name} {key}": value for key, value in bound.items()}
+        return row
+
+
+def metrics_of(predicted: np.ndarray, actual: np.ndarray) -> dict[str, float]:
+    tp, fp, fn = (predicted & actual).sum(), (predicted & ~actual).sum(), (~predicted & actual).sum()
+    precision, recall = tp / max(tp + fp, 1), tp / max(tp + fn, 1)
+    return {
+        "val_iou": tp / (tp + fp + fn),
+        "val_f1": 2 * precision * recall / max(precision + recall, 1e-12),
+        "val_precision": precision,
+        "val_recall": recall,
+    }
 
 
 def doubled(split: PackedSplit) -> PackedSplit:
@@ -155,4 +166,4 @@ def test_training_is_the_notes_recipe(
         for name in ("train_loss", "val_loss"):
             assert mine[name] == pytest.approx(theirs[name], abs=LOSS_TOLERANCE)
         for name in ("val_iou", "val_f1", "val_precision", "val_recall"):
-            assert mine[name] == pytest.approx(theirs[name], abs=METRIC_TOLERANCE)
+            assert theirs[f"least {name}"] - 1e-9 <= mine[name] <= theirs[f"most {name}"] + 1e-9
