@@ -10,11 +10,10 @@ import csv
 import hashlib
 import json
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -39,9 +38,9 @@ def read_run_table(path: Path, *, metric: str = "val_iou", mode: str = "max") ->
     """Rank the configs of a CSV file.
 
     Args:
-        path: UTF-8, with a heading. The column ``run`` names a run; ``val_iou``, ``val_f1``, ``val_precision`` and
-            ``val_recall`` are what it scored at its best epoch, ``epochs`` is its length; every other column is a
-            setting. An empty cell is a null.
+        path: UTF-8, with a heading. The column ``run`` names a run, each with its own name; ``val_iou``, ``val_f1``,
+            ``val_precision`` and ``val_recall`` are what it scored at its best epoch, from 0 to 1, ``epochs`` is its
+            length; every other column is a setting. An empty cell is a null.
         metric: the measured column to rank by.
         mode: ``max`` or ``min``: which direction of it is better.
 
@@ -56,8 +55,7 @@ def read_run_table(path: Path, *, metric: str = "val_iou", mode: str = "max") ->
 
 
 def _ranking(text: str, where: str, metric: str, mode: str) -> Ranking:
-    lines = list(csv.DictReader(text.splitlines()))
-    _check(lines, where, metric)
+    lines = _read(text, where, metric)
     settings = [name for name in lines[0] if name not in {_NAME, *_MEASURED}]
     members: dict[str, list[int]] = defaultdict(list)
     values: dict[str, dict[str, object]] = {}
@@ -75,35 +73,72 @@ def _ranking(text: str, where: str, metric: str, mode: str) -> Ranking:
     return rank(epochs, runs, config_table(entries), Plan(metric, mode, replicates=0))
 
 
-def _check(lines: Sequence[Mapping[str, Any]], where: str, metric: str) -> None:
-    """Raise a `TableError` with everything that is wrong."""
-    if not lines:
+def _read(text: str, where: str, metric: str) -> list[dict[str, str]]:
+    """The lines as heading -> cell without outer blanks; raises a `TableError` with everything that is wrong."""
+    reader = csv.reader(text.splitlines())
+    cells = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
+    if len(cells) < 2:
         raise TableError(f"{where}: no runs; write a heading and one line per run")
-    problems = [f"{where}: no column {name!r}" for name in (_NAME, metric) if name not in lines[0]]
-    for number, line in enumerate(lines, start=2):
-        if None in line or None in line.values():
-            problems.append(f"{where}, line {number}: not as many cells as the heading has")
-            continue
-        for name in _MEASURED & set(line):
-            text = line[name].strip()
-            if (text or name == metric) and not _is_number(text):
-                problems.append(f"{where}, line {number}, column {name!r}: {text!r} is not a finite number")
+    (_, headings), *rows = cells
+    problems = [f"{where}: no column {name!r}" for name in (_NAME, metric) if name not in headings]
+    problems += [
+        f"{where}: {n} columns are called {name!r}: give each its own heading"
+        for name, n in Counter(headings).items()
+        if n > 1
+    ]
     if metric not in SIDE_METRICS:
         problems.append(f"metric {metric!r} is not known; allowed are {', '.join(SIDE_METRICS)}")
+    lines, named = [], dict[str, int]()
+    for number, row in rows:
+        if len(row) != len(headings):
+            problems.append(f"{where}, line {number}: not as many cells as the heading has")
+            continue
+        line = dict(zip(headings, row, strict=True))
+        problems += [f"{where}, line {number}, {problem}" for problem in _problems(line, metric, named)]
+        named.setdefault(line.get(_NAME, ""), number)
+        lines.append(line)
     if problems:
         raise TableError(problems)
+    return lines
 
 
-def _is_number(text: str) -> bool:
+def _problems(line: Mapping[str, str], metric: str, named: Mapping[str, int]) -> Iterator[str]:
+    """What is wrong with the cells of a line.
+
+    Args:
+        line: heading -> cell.
+        metric: the column that must not be empty.
+        named: run -> the line that has it, of the lines before.
+    """
+    name = line.get(_NAME)
+    if name == "":
+        yield f"column {_NAME!r}: is empty; give every run a name"
+    elif name in named:
+        yield f"column {_NAME!r}: {name!r} is in line {named[name]} already; give every run its own name"
+    for column in (*SIDE_METRICS, _LENGTH):
+        text = line.get(column, "")
+        if column not in line or (not text and column != metric):
+            continue
+        value = _number(text)
+        if value is None:
+            yield f"column {column!r}: {text!r} is not a finite number"
+        elif column != _LENGTH and not 0 <= value <= 1:
+            yield f"column {column!r}: {text} is not between 0 and 1; write a share, not per cent"
+        elif column == _LENGTH and (value < 1 or value % 1):
+            yield f"column {column!r}: {text} is not a whole number from 1 on"
+
+
+def _number(text: str) -> float | None:
+    """The cell as a finite number; None = it is none."""
     try:
-        return math.isfinite(float(text))
+        value = float(text)
     except ValueError:
-        return False
+        return None
+    return value if math.isfinite(value) else None
 
 
 def _value(text: str) -> object:
     """A cell as null, int, float or text."""
-    text = text.strip()
     if not text:
         return None
     for kind in (int, float):
@@ -120,8 +155,8 @@ def _label(runs: Sequence[str]) -> str:
 
 def _record(line: Mapping[str, str], config_id: str, i: int, metric: str) -> dict[str, object]:
     """A run as its end and its one known epoch: the columns of both tables that the ranking reads."""
-    measured = {name: float(line[name]) for name in SIDE_METRICS if (line.get(name) or "").strip()}
-    epoch = int(float((line.get(_LENGTH) or "").strip() or 1))
+    measured = {name: float(line[name]) for name in SIDE_METRICS if line.get(name)}
+    epoch = int(float(line.get(_LENGTH) or 1))
     return {
         "trial_key": f"run {line[_NAME]}",
         "config_id": config_id,

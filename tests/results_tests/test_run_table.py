@@ -68,6 +68,25 @@ def test_every_problem_of_a_table_is_told_at_once(tmp_path: Path) -> None:
     ]
 
 
+def test_no_run_is_lost_to_another_of_the_same_name_and_no_score_is_out_of_range(tmp_path: Path) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(
+        "run,lr,lr,val_iou,epochs\na,1,1,0.4,30\n\n,1,1,0.4,30\na,1,1,0.5,30\nb,1,1,45.98,2.5\nc,1,1,-0.1,0\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(TableError) as caught:
+        read_run_table(path)
+    assert [problem.rpartition("bad.csv")[2] for problem in caught.value.problems] == [
+        ": 2 columns are called 'lr': give each its own heading",
+        ", line 4, column 'run': is empty; give every run a name",
+        ", line 5, column 'run': 'a' is in line 2 already; give every run its own name",
+        ", line 6, column 'val_iou': 45.98 is not between 0 and 1; write a share, not per cent",
+        ", line 6, column 'epochs': 2.5 is not a whole number from 1 on",
+        ", line 7, column 'val_iou': -0.1 is not between 0 and 1; write a share, not per cent",
+        ", line 7, column 'epochs': 0 is not a whole number from 1 on",
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [("", "no runs"), ("name,iou\na,0.4\n", "no column 'run'"), ("run,loss\na,x\n", "no column 'val_iou'")],
