@@ -108,7 +108,8 @@ class Verdict:
     """The outcome of a sweep.
 
     Attributes:
-        claim, sentence: what is shown, for machines and for people.
+        claim, headline, sentence: what is shown, for machines, for people in a hurry, and with what fresh seeds say and
+            what has no score.
         metric, mode: what was compared; ``mode`` says which direction is better.
         best, best_name: config with the best mean; None without a result.
         indistinguishable: ids of the best config and of those not shown to be worse.
@@ -129,11 +130,13 @@ class Verdict:
         n_runs: runs planned, or more if more were run; the sum of `runs_used` and of the next four.
         n_uncompared: finished runs of configs that were stopped on other seeds.
         n_failed, n_stopped, n_missing: runs without a score; missing are those that have not ended.
+        n_confirmations: ended runs on fresh seeds, of any config; in none of the numbers above.
         plan_final: False when `n_runs` and `n_missing` are upper bounds: the search is not over.
         notes: what a careful reader should know.
     """
 
     claim: Claim
+    headline: str
     sentence: str
     metric: str
     mode: str
@@ -163,6 +166,7 @@ class Verdict:
     n_failed: int
     n_stopped: int
     n_missing: int
+    n_confirmations: int
     plan_final: bool
     notes: tuple[str, ...]
 

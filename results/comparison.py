@@ -5,14 +5,22 @@ Looks the configs up and states the family; the statistics are in `statistics.pa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import combinations
 
-from results.errors import ResultsError
-from results.ranking import RankedConfig, Ranking
-from results.statistics.pairs import PairComparison, compare_pairs
+from scipy import stats
 
+from results.errors import ResultsError
+from results.ranking import ALPHA, RankedConfig, Ranking
+from results.statistics.blocks import critical_value, fit_blocks, tukey_kramer
+from results.statistics.pairs import PairComparison, compare_pairs
+from results.statistics.power import seeds_needed
+
+#: an adjusted p takes a hundredth of a second; for more pairs than this there is none.
+_MOST_ADJUSTED = 200
 #: more than this many configs make more pairs than anybody reads.
 MOST_CONFIGS = 50
 
@@ -23,7 +31,8 @@ class ConfigComparison:
 
     Attributes:
         first, second: rows of the ranking.
-        pair: the comparison; positive = `first` is better, in either direction of the metric.
+        pair: the comparison; positive = `first` is better, in either direction of the metric. Its `p_holm` is adjusted
+            as `ConfigComparisons.correction` says.
     """
 
     first: RankedConfig
@@ -38,8 +47,9 @@ class ConfigComparisons:
     Attributes:
         metric, mode: what was compared; ``mode`` says which direction is better.
         alpha, power: family-wise error rate; probability for the number of further seeds.
-        family: comparisons that the correction counts.
+        family: configs over which Tukey's intervals hold, or comparisons that Holm counts.
         named_before: whether the configs were named before anybody looked at the scores.
+        correction: how the claims hold together, in words.
         pairs: every pair once, in the order in which the configs were named.
     """
 
@@ -49,6 +59,7 @@ class ConfigComparisons:
     power: float
     family: int
     named_before: bool
+    correction: str
     pairs: tuple[ConfigComparison, ...]
 
 
@@ -62,8 +73,9 @@ def compare(
 ) -> ConfigComparisons:
     """Compare every pair of the named configs on their shared seeds.
 
-    Whoever names a pair after a look at the ranking has compared all pairs with their eyes. Therefore the correction
-    counts all pairs of configs that could have been named, unless `named_before` says that the pairs stood before.
+    Whoever names a pair after a look at the ranking has compared all pairs with their eyes. Therefore the intervals are
+    those of the verdict (`verdict.judge`): Tukey-Kramer over all configs that were started, from the same fit. Pairs
+    that stood before, with `named_before`, are judged by Holm among themselves (`statistics.pairs`).
 
     Args:
         ranking: from `rank_store` or `read_run_table`.
@@ -86,10 +98,14 @@ def compare(
         raise ResultsError("fewer than two configs have final scores: there is nothing to compare", _HEADING)
     place = {row.config_id: i for i, row in enumerate(scored)}
     pairs = [(place[a.config_id], place[b.config_id]) for a, b in combinations(rows, 2)]
-    family = len(pairs) if named_before else len(scored) * (len(scored) - 1) // 2
-    found = compare_pairs(
-        ranking.matrix(), pairs, alpha=ranking.alpha, power=power, difference=difference, family=family
-    )
+    found = compare_pairs(ranking.matrix(), pairs, alpha=ranking.alpha, power=power, difference=difference)
+    if named_before:
+        family, plural = len(pairs), "s" * (len(pairs) != 1)
+        correction = f"Holm over {family} comparison{plural} named before looking"
+    else:
+        family = max(sum(1 for row in ranking.rows if row.runs), len(scored))
+        correction = f"Tukey-Kramer over the {family} configs started, as in the verdict"
+        found = _as_in_the_verdict(ranking, found, family, power=power, difference=difference)
     return ConfigComparisons(
         metric=ranking.metric,
         mode=ranking.plan.mode,
@@ -97,8 +113,60 @@ def compare(
         power=power,
         family=family,
         named_before=named_before,
+        correction=correction,
         pairs=tuple(ConfigComparison(scored[pair.first], scored[pair.second], pair) for pair in found),
     )
+
+
+def _as_in_the_verdict(
+    ranking: Ranking,
+    pairs: Sequence[PairComparison],
+    family: int,
+    *,
+    power: float,
+    difference: float | None,
+) -> tuple[PairComparison, ...]:
+    """The pairs with the estimates, intervals and claims of `tukey_kramer`; the rest stays what it is."""
+    fit = fit_blocks(ranking.matrix(), alpha=ranking.alpha)
+    every = tukey_kramer(fit, alpha=ranking.alpha, family=family)
+    sd = fit.noise.sd if fit.noise.known else math.nan
+    few = len(pairs) <= _MOST_ADJUSTED
+
+    @cache
+    def seeds(wanted: float) -> int | None:
+        return seeds_needed(wanted, sd, configs=max(family, 2), alpha=ranking.alpha, power=power)
+
+    def judged(pair: PairComparison) -> PairComparison:
+        at = pair.first, pair.second
+        estimate, low, high = (float(values[at]) for values in (every.estimate, every.low, every.high))
+        if not fit.noise.known:
+            return replace(pair, used="none", estimate=estimate, more_seeds=None)
+        claim = "better" if low > 0 else "worse" if high < 0 else "undecided"
+        wanted = abs(estimate) if difference is None else difference
+        needed = seeds(wanted) if claim == "undecided" else None
+        return replace(
+            pair,
+            used="pooled" if fit.blocked else "unpaired",
+            estimate=estimate,
+            low=low,
+            high=high,
+            level=1 - ranking.alpha,
+            p_holm=_adjusted_p(estimate, (high - low) / 2, fit.noise.df, family) if few else None,
+            claim=claim,
+            difference=wanted or None,
+            more_seeds=max(needed - min(pair.n_first, pair.n_second), 1) if needed else None,
+        )
+
+    return tuple(judged(pair) for pair in pairs)
+
+
+def _adjusted_p(estimate: float, half: float, df: float, family: int) -> float:
+    """The p that goes with a Tukey-Kramer interval: below alpha exactly when the interval excludes zero."""
+    error = half / critical_value(family, df, ALPHA)
+    statistic = abs(estimate) / error
+    if family <= 2:
+        return float(2 * stats.t.sf(statistic, df))
+    return float(stats.studentized_range.sf(statistic * math.sqrt(2), family, df))
 
 
 _HEADING = "the configs cannot be compared"

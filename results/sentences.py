@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 _MOST_NAMES = 4
 
 
-def sentence(facts: Mapping[str, Any], ranking: Ranking) -> str:
-    """One to three sentences: the claim, what is needed to go further, what failed.
+def sentences(facts: Mapping[str, Any], ranking: Ranking) -> tuple[str, ...]:
+    """The claim with what is needed to go further, then what fresh seeds say, then what failed; those that apply.
 
     Args:
-        facts: the fields of a `Verdict`, without the sentence.
+        facts: the fields of a `Verdict`, without its sentences.
         ranking: what it was judged from.
     """
     claim = str(facts["claim"])
@@ -29,7 +29,7 @@ def sentence(facts: Mapping[str, Any], ranking: Ranking) -> str:
         text = _tied(facts, ranking)
     else:
         text = _too_little(facts, ranking)
-    return " ".join(part for part in (text, _confirmed(facts, ranking), _left_out(facts)) if part)
+    return tuple(part for part in (text, _confirmed(facts, ranking), _left_out(facts)) if part)
 
 
 def _one_best(facts: Mapping[str, Any]) -> str:
@@ -55,7 +55,7 @@ def _tied(facts: Mapping[str, Any], ranking: Ranking) -> str:
         names[0] = tied[0].short  # named in full just before
     text = f"{head}{_listed(names)} cannot be told apart with {_range([row.n for row in tied])}"
     if worse:
-        text += f" (the other {_count(worse, 'config')} {'is' if worse == 1 else 'are'} worse)"
+        text += " (the other config is worse)" if worse == 1 else f" (the other {worse} configs are worse)"
     if not facts["gap"]:
         return f"{text}; {_equal(tied)}."
     need = f"a difference of {facts['gap']:.4f}, the one seen between the first two"
@@ -123,9 +123,18 @@ def _confirmed(facts: Mapping[str, Any], ranking: Ranking) -> str:
         return f"All runs of {best.short} on {seeds} failed, so nothing is confirmed."
     interval = "" if found.low is None else f" [{found.low:.4f}, {found.high:.4f}]"
     failed = f" ({found.n_failed} of them failed)" if found.n_failed else ""
-    return (
-        f"On {seeds}{failed} that took no part in the choice, {best.short} scored {found.mean:.4f}{interval}."
+    text = (
+        f"On {seeds}{failed} that took no part in the choice, {best.short} scored {found.mean:.4f}{interval}"
     )
+    rival = ranking.row(found.rival or "")
+    if rival is None or found.difference is None:
+        return f"{text}."
+    side = "ahead of" if found.difference >= 0 else "behind"
+    ends = ""
+    if found.difference_low is not None:
+        ends = f" [{found.difference_low:.4f}, {found.difference_high:.4f}]"
+    there = f"{abs(found.difference):.4f} {side} {rival.short} (difference {found.difference:+.4f}{ends})"
+    return f"{text}; there it was {there}."
 
 
 def _left_out(facts: Mapping[str, Any]) -> str:

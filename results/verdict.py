@@ -15,7 +15,7 @@ import numpy as np
 
 from results.claims import Claim, Comparison, SpreadEstimate, Verdict
 from results.ranking import ConfigState, RankedConfig, Ranking
-from results.sentences import sentence
+from results.sentences import sentences
 from results.statistics.blocks import (
     BlockFit,
     Comparisons,
@@ -71,7 +71,8 @@ def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
                 f"On equal seeds {best.name} is ahead of {rows[0].name}, whose plain mean is better: "
                 "they were not scored on the same seeds.",
             )
-    return Verdict(sentence=sentence(facts, ranking), **facts)
+    said = sentences(facts, ranking)
+    return Verdict(headline=said[0], sentence=" ".join(said), **facts)
 
 
 def write_verdict(verdict: Verdict, path: Path) -> None:
@@ -166,6 +167,7 @@ def _counts(ranking: Ranking) -> dict[str, Any]:
         "n_failed": sum(row.n_failed for row in rows),
         "n_stopped": sum(row.n_stopped for row in rows),
         "n_missing": ranking.n_missing,
+        "n_confirmations": sum(run.status is not None for row in rows for run in row.confirmations),
         "plan_final": ranking.plan.final,
     }
 

@@ -85,7 +85,6 @@ def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]
     """Everything the templates show."""
     names = {row.config_id: row.short for row in ranking.rows}
     effects = parameter_effects(ranking)
-    headline, _, more = verdict.sentence.partition(". ")
     noise = seed_noise(seen, ranking, verdict)
     curves = threshold_curves(seen.thresholds, ranking, config_ids=verdict.indistinguishable[:MOST_CURVES])
     return {
@@ -95,8 +94,7 @@ def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]
         "runs_ended": verdict.n_runs - verdict.n_missing,
         "ranking": ranking,
         "verdict": verdict,
-        "headline": f"{headline}." if more else headline,
-        "headline_more": more,
+        "headline_more": verdict.sentence.removeprefix(verdict.headline).strip(),
         "key_figures": key_figures(verdict, ranking),
         "ranking_table": ranking_table(ranking, verdict),
         "comparison_table": comparison_table(verdict),

@@ -15,6 +15,7 @@ from results.naming import NONE
 from results.records import FAILURES
 from results.report.tables import MOST_ROWS, Table, cut, duration, number
 
+_STAGES = ("screen", "allocate", "confirm", "study")
 #: status of a stage that was not the run's last one.
 _WENT_ON = "went on later"
 
@@ -96,7 +97,10 @@ def budget_table(runs: pa.Table, epochs: pa.Table) -> Table:
         members[where].add(key)
         spent[where][0] += row["epoch_count"]
         spent[where][1] += row["epoch_seconds_sum"] or 0.0
-    rows = [(*where, str(len(keys)), *_spent(spent[where])) for where, keys in sorted(members.items())]
+    rows = [
+        (*where, str(len(keys)), *_spent(spent[where]))
+        for where, keys in sorted(members.items(), key=_by_stage)
+    ]
     everything = set().union(*members.values())
     total = [sum(column) for column in zip(*spent.values(), strict=True)] if spent else [0, 0.0]
     note = "Time: training and validation of the recorded epochs; no start-up, no waiting."
@@ -105,6 +109,12 @@ def budget_table(runs: pa.Table, epochs: pa.Table) -> Table:
     headings = ("stage", "status", "runs", "epochs", "time")
     last_line = ("all", "", str(len(everything)), *_spent(total))
     return Table(headings, frozenset(headings[2:]), (*rows, last_line), note)
+
+
+def _by_stage(item: tuple[tuple[str, str], object]) -> tuple[int, str, str]:
+    """In the order in which a sweep spends them."""
+    stage, status = item[0]
+    return (_STAGES.index(stage) if stage in _STAGES else len(_STAGES)), stage, status
 
 
 def _spent(cell: Sequence[float]) -> tuple[str, str]:

@@ -167,10 +167,10 @@ def test_time_is_counted_in_the_stage_that_spent_it() -> None:
     runs.append(dataclasses.asdict(run_record(trial_key="c2-r0", status=RunStatus.FAILED, wall_seconds=0.0)))
     tables = pa.Table.from_pylist(runs, schema=RUNS), pa.Table.from_pylist(rows, schema=EPOCHS)
     assert budget_table(*tables).rows == (
-        ("allocate", "finished", "1", "2", "24.0 s"),
         ("screen", "failed", "1", "0", "0.0 s"),
         ("screen", "not ended", "1", "1", "0.0 s"),
         ("screen", "went on later", "1", "3", "36.0 s"),
+        ("allocate", "finished", "1", "2", "24.0 s"),
         ("all", "", "3", "6", "1 min 0 s"),
     )
 

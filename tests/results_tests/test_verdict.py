@@ -50,7 +50,7 @@ def test_close_configs_cannot_be_told_apart_and_the_sentence_says_what_it_would_
     verdict = verdict_of([[0.46, 0.43, 0.47], [0.45, 0.44, 0.47], [0.30, 0.29, 0.31]])
     assert verdict.claim is Claim.TIED
     assert set(verdict.indistinguishable) == {"c0", "c1"}
-    assert "cannot be told apart with 3 seeds each (the other 1 config is worse)" in verdict.sentence
+    assert "cannot be told apart with 3 seeds each (the other config is worse)" in verdict.sentence
     assert "better than" not in verdict.sentence
 
 
@@ -94,6 +94,10 @@ def test_fresh_seeds_judge_the_choice_and_are_no_part_of_it(verdict_of: JudgeSco
     assert (confirmed.rival, confirmed.n_pairs) == ("c0", 2)
     assert confirmed.difference == pytest.approx(-0.02)
     assert "On 2 fresh seeds that took no part in the choice, c1 scored 0.4350 [" in verdict.sentence
+    assert "there it was 0.0200 behind c0 (difference -0.0200 [" in verdict.sentence
+    assert verdict.n_confirmations == 4
+    assert verdict.sentence.startswith(verdict.headline)
+    assert "fresh" not in verdict.headline
 
 
 def test_a_failed_confirmation_is_counted_and_nothing_is_made_of_it(verdict_of: JudgeScores) -> None:
