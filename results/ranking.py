@@ -3,7 +3,8 @@
 - A run has a score only if it ended by itself (all its epochs, or its own patience): the best value of the
   metric over its epochs. Runs at unequal budgets are never averaged.
 - A run stopped by the policy has no final score; its config is listed after those with final scores, with its
-  value at the largest epoch that all its runs reached.
+  value at the largest epoch that all its runs reached. That stays so while the run is resumed and under way, because
+  the runs that were not stopped are the config's lucky ones; the run itself is missing until it ends.
 - Failed runs are counted beside the mean, missing runs (interrupted sweep) too; neither is ever filled in.
 - Configs with some missing runs are ranked among the complete ones, by what they have.
 - Confirmation runs, on seeds that took no part in choosing, are kept apart: they rank nothing.
@@ -47,7 +48,7 @@ class ConfigState(StrEnum):
 
     COMPLETE = "complete"  #: every planned run finished or failed, at least one finished
     INCOMPLETE = "incomplete"  #: some planned runs have not ended, none was stopped by the policy
-    STOPPED = "stopped"  #: the policy stopped at least one run: no final score
+    STOPPED = "stopped"  #: the policy stopped at least one run, which is not at its end yet: no final score
     FAILED = "failed"  #: every planned run failed
 
 
@@ -100,10 +101,6 @@ class RankedConfig:
     def name(self) -> str:
         """The label, or the beginning of the id and what tells the config apart."""
         return f"{self.short} ({self.description})" if self.description and not self.label else self.short
-
-    def score_of(self, replicate: int) -> float | None:
-        """Final score on this replicate; None without one."""
-        return next((run.score for run in self.runs if run.replicate == replicate), None)
 
 
 @dataclass(frozen=True)
@@ -217,7 +214,7 @@ def _draft(config_id: str, found: tuple[RankedRun, ...], replicates: int) -> dic
     ended = {run.replicate for run in runs if run.status is not None}
     expected = {*range(replicates), *(run.replicate for run in runs)}
     scores = [run.score for run in runs if run.score is not None]
-    if stopped:
+    if stopped or any(run.reopened for run in runs):
         state = ConfigState.STOPPED
     elif expected - ended or not runs:
         state = ConfigState.INCOMPLETE

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: stage of runs on seeds that took no part in choosing: they judge the choice and are never part of it.
 CONFIRM = "confirm"
+#: stage of a run until the policy stops it, or it ends; every other stage of the same run comes later.
+SCREEN = "screen"
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,9 @@ class RankedRun:
         trial_key: names the run.
         replicate: index of its seeds.
         stage: why it was run last: screen, allocate, confirm or study.
-        status: how it ended; None = it has not.
+        status: how it ended; None = it has not, or was resumed since.
+        reopened: the policy had stopped it, and it is being brought to its end: so is its config, which has no final
+            score before that.
         epochs: epochs trained: the last one recorded.
         score: best value of the metric in its own direction; None unless it finished with a finite value.
         best_epoch: epoch of that value.
@@ -40,6 +44,7 @@ class RankedRun:
     replicate: int
     stage: str
     status: RunStatus | None
+    reopened: bool
     epochs: int
     score: float | None
     best_epoch: int | None
@@ -49,6 +54,16 @@ class RankedRun:
 def finite(value: Any) -> float | None:
     """The value as a float; None for None, NaN and infinities."""
     return float(value) if value is not None and math.isfinite(value) else None
+
+
+def reopened(end_stage: str, newest_stage: str) -> bool:
+    """Whether a run with a recorded end has gone on since: its newest epoch is of a later stage than that end.
+
+    Args:
+        end_stage: of its row in `ResultsStore.runs()`.
+        newest_stage: of its newest row in `ResultsStore.epochs()`.
+    """
+    return end_stage == SCREEN and newest_stage != SCREEN
 
 
 def read_runs(runs: pa.Table, curves: Curves, sign: int) -> dict[str, tuple[RankedRun, ...]]:
@@ -65,6 +80,8 @@ def read_runs(runs: pa.Table, curves: Curves, sign: int) -> dict[str, tuple[Rank
     grouped: dict[str, list[RankedRun]] = defaultdict(list)
     for key in sorted({*ended, *curves.position}):
         end, i = ended.get(key), curves.position.get(key)
+        again = end is not None and i is not None and reopened(end["stage"], curves.stages[i])
+        end = None if again else end
         status = RunStatus(end["status"]) if end else None
         row = int(rows[i]) if i is not None and status is RunStatus.FINISHED else -1
         config_id, replicate, stage = _owner(end, curves, i)
@@ -73,6 +90,7 @@ def read_runs(runs: pa.Table, curves: Curves, sign: int) -> dict[str, tuple[Rank
             replicate=replicate,
             stage=stage,
             status=status,
+            reopened=again,
             epochs=0 if i is None else int(last[i]),
             score=float(curves.values[row]) if row >= 0 else None,
             best_epoch=int(curves.epochs[row]) if row >= 0 else None,

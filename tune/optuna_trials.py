@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from results import RunStatus, StoreError
 from results.schema import config_values
+from results.scores import reopened
 from results.snapshot import Snapshot
 from search_spaces import Choice, Domain, Float, Int, SearchSpace, SpaceError, space_from_mapping
 from search_spaces.config import same
@@ -108,8 +109,8 @@ def _trial(
     domains: Mapping[str, Domain],
     metric: str,
 ) -> FrozenTrial:
-    if end and epochs and end["stage"] == "screen" and epochs[-1]["stage"] != "screen":
-        end = None  # stopped in the screening, resumed since, and not ended again
+    if end and epochs and reopened(end["stage"], epochs[-1]["stage"]):
+        end = None
     state, value = _outcome(end)
     row = end or epochs[-1]
     params = {

@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 import pyarrow.compute as pc
 
-from results import ResultsStore
+from results import ResultsStore, RunStatus
+from results.curves import Curves, read_curves
+from results.plan import Plan
+from results.scores import CONFIRM, SCREEN, RankedRun, read_runs
+from results.snapshot import Snapshot, snapshot
 from results.storage.location import RunDir
 
 
 @dataclass(frozen=True)
 class SweepStatus:
-    """Counts of a sweep.
+    """Counts of a sweep. Runs that confirm its choice on fresh seeds are extra: only `confirmations` counts them.
 
     Args:
         name: the sweep's name.
         sweep_id: its id.
         metric: what it is judged by.
-        planned: configs x replicates; the number of the search that ended, or at most so many.
-        ended: runs that have ended in any way.
-        by_status: ended runs by how they ended, and `unfinished`: started or interrupted.
+        planned: runs of the search that ended, or at most so many; None = nobody said.
+        ended: runs that have ended in any way, and were not resumed since.
+        by_status: ended runs by how they ended, and `unfinished`: started, resumed or interrupted.
+        confirmations: runs that confirm the choice, ended or not.
         epochs: epochs recorded.
         best: the best value of any run so far, None without a value.
         best_trial: the run that has it.
         last_row: when the newest epoch or end was received, in Unix seconds; None without any.
-        over: every planned run has ended.
+        over: every planned run has ended, and none waits to be resumed.
     """
 
     name: str
     sweep_id: str
     metric: str
-    planned: int
+    planned: int | None
     ended: int
     by_status: Mapping[str, int]
+    confirmations: int
     epochs: int
     best: float | None
     best_trial: str | None
@@ -55,40 +61,50 @@ def sweep_status(run_dir: RunDir) -> SweepStatus:
     Raises:
         StoreError: it is not one.
     """
-    store = ResultsStore.read(run_dir)
-    metric = str(store.sweep["metric"])
-    runs = store.runs().select(["trial_key", "status", "timestamp"])
-    epochs = store.epochs().select(["trial_key", metric, "timestamp"])
-    by_status = Counter(runs.column("status").to_pylist())
-    started, ended = (set(table.column("trial_key").unique().to_pylist()) for table in (epochs, runs))
-    if unfinished := started - ended:
-        by_status["unfinished"] = len(unfinished)
-    best, trial = _best(epochs, metric)
-    at_most = int(store.sweep["configs"]) * int(store.sweep["replicates"])
-    planned = int(store.sweep.get("planned_runs") or at_most)
-    newest = [pc.max(table.column("timestamp")).as_py() for table in (epochs, runs)]
+    seen = snapshot(ResultsStore.read(run_dir))
+    plan = Plan.of(seen.sweep)
+    curves = read_curves(seen.epochs, plan.metric)
+    every = [run for group in read_runs(seen.runs, curves, plan.sign).values() for run in group]
+    runs = [run for run in every if run.stage != CONFIRM]
+    by_status = Counter("unfinished" if run.status is None else run.status.value for run in runs)
+    ended = len(runs) - by_status["unfinished"]
+    planned = plan.runs if plan.runs is not None else (seen.configs.num_rows * plan.replicates or None)
+    best, trial = _best(curves, runs, plan.sign)
+    newest = [pc.max(table.column("timestamp")).as_py() for table in (seen.epochs, seen.runs)]
+    over = 0 < ended >= (planned or 0) and not by_status["unfinished"] and not _waiting(seen, runs)
     return SweepStatus(
-        name=str(store.sweep["name"]),
-        sweep_id=str(store.sweep["sweep_id"]),
-        metric=metric,
+        name=str(seen.sweep["name"]),
+        sweep_id=str(seen.sweep["sweep_id"]),
+        metric=plan.metric,
         planned=planned,
-        ended=runs.num_rows,
-        by_status=dict(by_status),
-        epochs=epochs.num_rows,
+        ended=ended,
+        by_status={name: count for name, count in by_status.items() if count},
+        confirmations=len(every) - len(runs),
+        epochs=seen.epochs.num_rows,
         best=best,
         best_trial=trial,
         last_row=max((at for at in newest if at is not None), default=None),
-        over=runs.num_rows >= planned and not unfinished,
+        over=over,
     )
 
 
-def _best(epochs: pa.Table, metric: str) -> tuple[float | None, str | None]:
-    """The best finite value of any run, and whose it is; higher is better for every metric of a sweep."""
-    known = epochs.filter(pc.is_finite(pc.field(metric)))
-    if not known.num_rows:
+def _best(curves: Curves, runs: Sequence[RankedRun], sign: int) -> tuple[float | None, str | None]:
+    """The best finite value of any of the runs, and whose it is; of equals the last by name."""
+    rows = curves.best_rows(sign)
+    keys = [run.trial_key for run in runs if run.trial_key in curves.position]
+    known = [(key, int(rows[curves.position[key]])) for key in keys if rows[curves.position[key]] >= 0]
+    if not known:
         return None, None
-    best = pc.max(known.column(metric)).as_py()
-    return best, max(known.filter(pc.field(metric) == best).column("trial_key").to_pylist())
+    values = curves.values[np.array([row for _, row in known])]
+    best = float(sign * np.max(sign * values))
+    return best, max(key for (key, _), value in zip(known, values, strict=True) if value == best)
+
+
+def _waiting(seen: Snapshot, runs: Sequence[RankedRun]) -> bool:
+    """Whether a stopped run is to be brought to its end and has not begun to."""
+    chosen = seen.decisions.filter(pc.field("action") == "complete").column("trial_key").to_pylist()
+    stopped = {run.trial_key for run in runs if run.status is RunStatus.STOPPED and run.stage == SCREEN}
+    return not stopped.isdisjoint(chosen)
 
 
 def follow(

@@ -17,6 +17,7 @@ from results.plan import Plan
 from results.ranking import Ranking, rank
 
 MakeRun = Callable[..., Path]
+TWO_BY_TWO = {"replicates": 2, "configs": 2}
 
 
 def ranking_of(run_dir: Path) -> Ranking:
@@ -118,6 +119,28 @@ def test_missing_and_running_runs_are_counted(make_run_dir: MakeRun) -> None:
     assert (running.state, running.n, running.n_missing, running.epochs) == (ConfigState.INCOMPLETE, 1, 2, 7)
     assert running.mean == pytest.approx(0.5)  # the running one has no score yet
     assert ranking.rows[2].n_missing == 3
+
+
+def test_a_run_that_was_stopped_and_resumed_is_missing_until_it_ends_again(make_run_dir: MakeRun) -> None:
+    """Its config's other runs are its lucky ones: no final score for it meanwhile."""
+    run_dir = make_run_dir([[0.4, 0.41], [0.5, 0.6]], endings={(1, 0): RunStatus.STOPPED}, sweep=TWO_BY_TWO)
+    with ResultsStore.open(run_dir) as store:
+        who = {"trial_key": "c1-r0", "config_id": "c1"}
+        store.add_epoch(epoch_record(epoch=4, stage="allocate", val_iou=0.49, **who))
+        store.flush()
+        ranking = ranking_of(run_dir)
+        row, verdict = ranking.row("c1"), judge(ranking)
+        assert row is not None
+        assert (row.state, row.mean, row.n_stopped, row.n_missing) == (ConfigState.STOPPED, None, 0, 1)
+        assert (verdict.n_stopped, verdict.n_missing, verdict.n_runs, verdict.best) == (0, 1, 4, "c0")
+        store.add_run(run_record(epochs=4, stage="allocate", **who))
+        store.flush()
+        for _ in range(2):
+            row = ranking_of(run_dir).row("c1")
+            assert row is not None
+            assert (row.state, row.n_missing) == (ConfigState.COMPLETE, 0)
+            assert row.mean == pytest.approx((0.49 + 0.6) / 2)
+            store.compact()
 
 
 def test_a_run_that_finished_without_a_finite_value_counts_as_failed(tmp_path: Path) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+
+sys.path.append(str(Path(__file__).parent.parent / "results_tests"))  # importlib mode does not
+
+from recorded_sweeps import decision_record, epoch_record, record_scores, run_record
 
 from results import ResultsStore, RunRecord, RunStatus
 from tune.cli import main
@@ -18,6 +24,7 @@ from tune.status import SweepStatus, follow, sweep_status
 from tune.sweep_file import declare
 from tune.trial import RunEnd
 
+TWO = {"replicates": 2}
 OPTIONS = {"configs": 3, "seeds": 1, "policy": "none"}
 
 
@@ -93,6 +100,40 @@ def test_the_command_watches_into_a_pipe_line_by_line(run_dir: Path) -> None:
     wrong = CliRunner().invoke(main, ["status", str(run_dir), "--watch", "--every", "0"])
     assert wrong.exit_code == 2
     assert "--every" in wrong.stderr
+
+
+def test_a_sweep_whose_finalists_are_being_trained_is_not_over(tmp_path: Path) -> None:
+    """Neither when the finalists were chosen, nor when one is under way; a store need not say how many configs."""
+    run_dir = record_scores(
+        tmp_path / "run", [[0.4, 0.5], [0.6, 0.3]], endings={(0, 0): RunStatus.STOPPED}, sweep=TWO
+    )
+    with ResultsStore.open(run_dir) as store:
+
+        def now() -> tuple[object, ...]:
+            store.flush()
+            found = sweep_status(run_dir)
+            return found.planned, found.ended, dict(found.by_status), found.over
+
+        assert now() == (4, 4, {"finished": 3, "stopped": 1}, True)
+        store.add_decision(decision_record(action="complete"))
+        assert now() == (4, 4, {"finished": 3, "stopped": 1}, False)
+        store.add_epoch(epoch_record(epoch=4, stage="allocate"))
+        assert now() == (4, 3, {"finished": 3, "unfinished": 1}, False)
+        store.add_run(run_record(epochs=4, stage="allocate"))
+        assert now() == (4, 4, {"finished": 4}, True)
+        store.compact()
+        assert now() == (4, 4, {"finished": 4}, True)
+
+
+def test_confirmations_are_extra_and_the_best_run_is_the_lowest_when_lower_is_better(tmp_path: Path) -> None:
+    run_dir = record_scores(
+        tmp_path / "run", [[0.4, 0.1], [0.6, np.nan]], confirm_from=1, sweep={"mode": "min", "configs": 3}
+    )
+    found = sweep_status(run_dir)
+    assert (found.planned, found.ended, found.confirmations, found.over) == (3, 2, 1, False)
+    assert (found.best, found.best_trial) == (pytest.approx(0.3), "c0-r0")
+    text = CliRunner().invoke(main, ["status", str(run_dir)]).stdout
+    assert "confirmations  1 (extra" in text
 
 
 def missing_end(store: ResultsStore) -> RunRecord:

@@ -38,7 +38,7 @@ def status(run_dir: Path, watch: bool, every: float, as_json: bool) -> None:
         raise click.UsageError(f"--every: {every} is not above 0 seconds")
     if not watch:
         found = sweep_status(run_dir)
-        click.echo(json.dumps(found.to_dict(), indent=2) if as_json else _text(found))
+        click.echo(json.dumps(found.to_dict(), indent=2, allow_nan=False) if as_json else _text(found))
         return
     try:
         with _shown(as_json) as show:
@@ -62,7 +62,7 @@ def _shown(as_json: bool) -> Iterator[Callable[[SweepStatus], None]]:
 
     def show(found: SweepStatus) -> None:
         nonlocal last
-        text = json.dumps(found.to_dict()) if as_json else _headline(found)
+        text = json.dumps(found.to_dict(), allow_nan=False) if as_json else _headline(found)
         if text != last:
             click.echo(text)
         last = text
@@ -71,9 +71,8 @@ def _shown(as_json: bool) -> Iterator[Callable[[SweepStatus], None]]:
 
 
 def _headline(found: SweepStatus) -> str:
-    return (
-        f"{found.name} ({found.sweep_id}): {found.ended} of {found.planned} runs ended, {found.epochs} epochs"
-    )
+    of = "" if found.planned is None else f" of {found.planned}"
+    return f"{found.name} ({found.sweep_id}): {found.ended}{of} runs ended, {found.epochs} epochs"
 
 
 def _text(found: SweepStatus) -> str:
@@ -82,6 +81,8 @@ def _text(found: SweepStatus) -> str:
 
     lines = [_headline(found)]
     lines += [f"  {name.replace('_', ' '):14s} {count}" for name, count in sorted(found.by_status.items())]
+    if found.confirmations:
+        lines.append(f"  {'confirmations':14s} {found.confirmations} (extra runs on fresh seeds)")
     if found.best is not None:
         lines.append(
             f"best run so far: {found.best_trial} with {found.metric} {found.best:.4f} (one run, not a verdict)"
