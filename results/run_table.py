@@ -110,7 +110,7 @@ def _problems(line: Mapping[str, str], metric: str, named: Mapping[str, int]) ->
         metric: the column that must not be empty.
         named: run -> the line that has it, of the lines before.
     """
-    name = line.get(_NAME)
+    name = line.get(_NAME, _NAME)
     if name == "":
         yield f"column {_NAME!r}: is empty; give every run a name"
     elif name in named:
