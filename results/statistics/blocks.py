@@ -136,7 +136,7 @@ class BlockFit:
         effects: (n_configs,) mean of each config, adjusted to the average replicate; NaN without a score.
         own_variance: (n_configs,) one over the number of scores; NaN without one.
         shared: (n_configs, n_blocks) what two configs' effects have in common through the replicate effects; NaN
-            rows for configs without a score. See `unit_covariance`.
+            rows for configs without a score; no columns when not `blocked`. See `unit_covariance`.
         noise: residual standard deviation with its degrees of freedom.
         blocked: whether replicate effects were fitted. False when there is one replicate, or when some
             configs share no chain of replicates with others, or when no degree of freedom would be left.
@@ -160,7 +160,10 @@ class BlockFit:
             (n_configs, n_configs), ``diag(own_variance) + shared @ shared.T``; NaN rows and columns for configs
             without a score. Quadratic in the number of configs: `tukey_against` does without.
         """
-        return np.diag(self.own_variance) + self.shared @ self.shared.T
+        covariance = np.diag(self.own_variance) + self.shared @ self.shared.T
+        unknown = np.isnan(self.own_variance)
+        covariance[unknown], covariance[:, unknown] = np.nan, np.nan
+        return covariance
 
 
 def fit_blocks(scores: npt.ArrayLike, *, alpha: float = 0.05) -> BlockFit:
@@ -183,7 +186,7 @@ def fit_blocks(scores: npt.ArrayLike, *, alpha: float = 0.05) -> BlockFit:
     df = int(counts.sum()) - len(counts)
     # Blocks cost degrees of freedom: with none left, an unpaired answer is better than none.
     blocked = connected and df > m.shape[1] - 1
-    root = _root_of_inverse(reduced) if blocked else np.zeros_like(reduced)
+    root = _root_of_inverse(reduced) if blocked else np.zeros((len(reduced), 0))
     blocks = root @ root.T @ (y.sum(axis=0) - m.T @ means)
     weights = m / np.maximum(counts, 1)[:, None]
     effects = means - weights @ blocks

@@ -83,7 +83,10 @@ def draw_means(fit: BlockFit, *, rng: np.random.Generator, draws: int = 10_000) 
     # Within its cell sigma is continuous: with few degrees of freedom its tail is what makes intervals wide.
     sd = _sd_at(fit.noise, (i + rng.random(draws)) / _SIGMAS)
     centre = grid.centre[i, j] + grid.error[i, j] * sd / grid.sigma[i] * rng.standard_normal(draws)
-    effects = data.effects - _common_errors(data, grid.ratio, j, centre, sd, rng) @ data.shared.T
+    effects = data.effects
+    if data.shared.shape[1]:
+        common = _common_errors(data, grid.ratio, cells=j, centre=centre, sd=sd, rng=rng)
+        effects = effects - common @ data.shared.T
     ratio = grid.ratio[j]
     kept = ratio[:, None] ** 2 / (data.own_variance + ratio[:, None] ** 2)
     reach = FAR_BELOW * sd[:, None] * np.sqrt(data.own_variance + ratio[:, None] ** 2)
@@ -95,7 +98,7 @@ def draw_means(fit: BlockFit, *, rng: np.random.Generator, draws: int = 10_000) 
 
 @dataclass(frozen=True)
 class _Data:
-    """The known configs of a `BlockFit`: effects (k,), own_variance (k,), shared (k, r)."""
+    """The known configs of a `BlockFit`: effects (k,), own_variance (k,), shared (k, r), r = 0 without blocks."""
 
     effects: Floats
     own_variance: Floats
@@ -108,22 +111,23 @@ def _sd_at(noise: Noise, probability: Floats) -> Floats:
 
 
 def _common_errors(
-    data: _Data, ratios: Floats, j: Indices, centre: Floats, sd: Floats, rng: np.random.Generator
+    data: _Data, ratios: Floats, *, cells: Indices, centre: Floats, sd: Floats, rng: np.random.Generator
 ) -> Floats:
     """Draw the errors that configs of incomplete blocks have in common, (n_draws, r), given everything else.
 
     With W = 1 / (own variance + rho^2) their precision is ``(1 + S' W S) / sigma^2`` and their mean
-    ``(1 + S' W S)^-1 S' W (y - m)``; both depend on the cell of rho alone.
+    ``(1 + S' W S)^-1 S' W (y - m)``; both depend on the cell of rho alone, so that the draws are made cell by cell.
     """
     s = data.shared
-    weights = 1 / (data.own_variance + ratios[:, None] ** 2)
-    weighted = s.T * weights[:, None, :]
-    precision = np.eye(s.shape[1]) + weighted @ s
-    from_effects = np.linalg.solve(precision, (weighted @ data.effects)[..., None])[..., 0]
-    from_centre = np.linalg.solve(precision, weighted.sum(axis=-1)[..., None])[..., 0]
-    root = np.linalg.inv(np.linalg.cholesky(precision))
-    chance = np.einsum("gab,ga->gb", root[j], rng.standard_normal((len(j), s.shape[1])))
-    return np.asarray(from_effects[j] - centre[:, None] * from_centre[j] + sd[:, None] * chance)
+    errors = rng.standard_normal((len(cells), s.shape[1]))
+    for cell in np.unique(cells):
+        here = cells == cell
+        weighted = s.T / (data.own_variance + ratios[cell] ** 2)
+        precision = np.eye(s.shape[1]) + weighted @ s
+        means = np.linalg.solve(precision, np.column_stack([weighted @ data.effects, weighted.sum(axis=1)]))
+        chance = errors[here] @ np.linalg.inv(np.linalg.cholesky(precision))
+        errors[here] = means[:, 0] - centre[here, None] * means[:, 1] + sd[here, None] * chance
+    return errors
 
 
 @dataclass(frozen=True)

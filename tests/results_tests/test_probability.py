@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -88,6 +89,27 @@ def test_draws_of_incomplete_blocks_have_the_dense_mean_and_covariance() -> None
     rest = inverse - np.outer(inverse.sum(axis=0), inverse.sum(axis=0)) / inverse.sum()
     covariance = 0.02**2 * (ratio**2 * centring - ratio**4 * centring @ rest @ centring)
     np.testing.assert_allclose(np.cov(means.T), covariance, atol=0.12 * covariance.max())
+
+
+@pytest.mark.parametrize("design", ["many shared seeds", "runs without shared seeds"])
+def test_many_replicates_do_not_fill_the_memory(design: str) -> None:
+    """A run table that names no seed gives every run a replicate of its own."""
+    if design == "many shared seeds":
+        scores = noisy(8, np.linspace(0.38, 0.42, 4), 300, holes=0.01)
+    else:
+        scores = np.full((30, 900), np.nan)
+        for i, own in enumerate(noisy(8, np.linspace(0.38, 0.42, 30), 30)):
+            scores[i, 30 * i : 30 * i + 30] = own
+    tracemalloc.start()
+    fit = fit_blocks(scores)
+    drawn = draw_means(fit, rng=np.random.default_rng(0))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert drawn is not None
+    assert drawn.means.shape == (10_000, len(scores))
+    assert fit.blocked == (design == "many shared seeds")
+    assert fit.shared.shape[1] == (300 if fit.blocked else 0)
+    assert peak < 200e6
 
 
 @pytest.mark.parametrize("holes", [0.0, 0.3])
