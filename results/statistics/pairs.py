@@ -1,8 +1,9 @@
-"""Named configs against each other, pair by pair on shared seeds: for questions that were asked before looking.
+"""Named configs against each other, pair by pair on shared seeds, whether named before or after looking.
 
-Pure functions of a matrix of scores, as in `blocks.py` (higher is better, NaN = no score). The verdict's
-question, which config is best, is answered by `blocks.tukey_kramer`, not here: whoever picks a pair
-because of its scores must hand over all pairs of the set, or state the size of that family.
+Pure functions of a matrix of scores, as in `blocks.py` (higher is better, NaN = no score). Pairs that were named
+before looking are a family of their own. Whoever picks a pair because of its scores must hand over all pairs of
+the set, or state the size of that family. The verdict's question, which config is best, is answered by
+`blocks.tukey_kramer`, not here.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def compare_pairs(
 
     Args:
         scores: (n_configs, n_replicates); all configs of the sweep, because they carry the pooled variance.
-        pairs: row numbers, named without looking at the scores, or all pairs of a set so named.
+        pairs: row numbers, named without looking at the scores, or all pairs of a set so named; others need `family`.
         alpha: family-wise error rate.
         power: for `more_seeds`.
         difference: a true difference of interest, in the unit of the metric; None = the one seen.
@@ -131,7 +132,7 @@ def compare_pairs(
     shown = adjusted < alpha
     levels = 1 - alpha / np.where(shown, left, size - shown.sum())
     return tuple(
-        _judged(draft, (float(p), float(level)), alpha, power, difference, size)
+        _judged(draft, (float(p), float(level)), alpha=alpha, power=power, difference=difference, family=size)
         for draft, p, level in zip(drafts, adjusted, levels, strict=True)
     )
 
@@ -205,6 +206,7 @@ def _draft(
 def _judged(
     draft: PairComparison,
     holm: tuple[float, float],
+    *,
     alpha: float,
     power: float,
     difference: float | None,

@@ -16,7 +16,6 @@ from results.statistics.blocks import (
     Floats,
     Noise,
     as_scores,
-    config_means,
     config_sds,
     fit_blocks,
     noise_from,
@@ -100,26 +99,6 @@ def _hyperparameters(variances: Floats, d: Floats, pooled: float) -> tuple[float
         return float("inf"), pooled
     half = float(np.exp(optimize.brentq(lambda x: special.polygamma(1, np.exp(x)) - excess, -20.0, 14.0)))
     return 2 * half, float(np.exp(np.mean(centred) + special.digamma(half) - np.log(half)))
-
-
-def moderated_intervals(scores: npt.ArrayLike, *, alpha: float = 0.05) -> Floats:
-    """Two-sided t intervals for each config's mean, wider for those that are noisier than most.
-
-    A config whose moderated sd exceeds even the upper end of the pooled one's interval gets it, with its df; all
-    others keep the pooled one. Small own sds are not trusted: under skewed noise they go together with a mean that
-    is off, and intervals that use them cover 0.92 (simulated, 8 configs with 3 seeds; 0.96 this way). One at a time:
-    no correction for looking at many.
-
-    Returns:
-        (n_configs, 2) lower and upper ends; NaN where there is no score, or the noise is unknown or zero.
-    """
-    means, counts = config_means(scores)
-    noise, pooled = moderated_noise(scores, alpha=alpha), noise_of_means(scores, alpha=alpha)
-    noisy = noise.sd > pooled.high
-    sd, df = np.where(noisy, noise.sd, pooled.sd), np.where(noisy, noise.df, pooled.df)
-    known = pooled.known & (counts > 0)
-    half = stats.t.ppf(1 - alpha / 2, np.where(known, df, np.nan)) * sd / np.sqrt(np.maximum(counts, 1))
-    return np.column_stack([means - half, means + half])
 
 
 def noise_of_means(scores: npt.ArrayLike, *, alpha: float = 0.05) -> Noise:

@@ -19,7 +19,7 @@ from results.plan import Plan
 from results.schema import EPOCHS, RUNS, config_table
 from results.statistics.blocks import BlockFit, config_means, config_sds, mean_intervals, tukey_kramer
 from results.statistics.shrinkage import expected_scores
-from results.statistics.variances import moderated_intervals, noise_of_means
+from results.statistics.variances import noise_of_means
 
 Array = npt.NDArray[np.float64]
 Truth = Callable[[np.random.Generator, int], Array]
@@ -132,7 +132,6 @@ INTERVALS: dict[str, Callable[[Array, np.random.Generator], Array]] = {
     "bootstrap": bootstrap_intervals,
     "pooled t": lambda scores, _: mean_intervals(scores),
     "pooled t, shared": lambda scores, _: mean_intervals(scores, noise=noise_of_means(scores)),
-    "moderated t": lambda scores, _: moderated_intervals(scores),
     "posterior": posterior_intervals,
 }
 

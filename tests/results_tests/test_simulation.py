@@ -39,7 +39,7 @@ def coverage(name: str, replicates: int, *, seeds: Seeds, configs: int = 8, coun
 
 @pytest.mark.parametrize("skewed", [False, True])
 @pytest.mark.parametrize("replicates", [3, 5, 10])
-@pytest.mark.parametrize(("name", "configs"), [("pooled t", 8), ("moderated t", 8), ("posterior", 12)])
+@pytest.mark.parametrize(("name", "configs"), [("pooled t", 8), ("pooled t, shared", 8), ("posterior", 12)])
 def test_intervals_of_means_cover_what_they_say(
     name: str, configs: int, replicates: int, skewed: bool
 ) -> None:

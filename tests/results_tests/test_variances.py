@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from results.statistics.blocks import fit_blocks, mean_intervals, pooled_noise
+from results.statistics.blocks import fit_blocks, pooled_noise
 from results.statistics.variances import (
     equal_variances,
-    moderated_intervals,
     moderated_noise,
     noise_of_config,
     noise_of_means,
@@ -84,7 +83,6 @@ def test_a_config_that_was_run_once_has_the_sd_of_the_others_and_none_has_nothin
     assert np.isnan(found.own_sd[1])
     assert np.isfinite([found.low[1], found.high[1], found.df[1]]).all()
     assert np.isnan([found.sd[3], found.low[3], found.high[3], found.df[3]]).all()
-    assert np.isnan(moderated_intervals(scores)[3]).all()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +91,6 @@ def test_a_config_that_was_run_once_has_the_sd_of_the_others_and_none_has_nothin
 def test_without_repeats_that_differ_nothing_is_known(scores: npt.ArrayLike) -> None:
     found = moderated_noise(scores)
     assert np.isnan([*found.sd, *found.low, *found.high, *found.df, found.prior_sd, found.prior_df]).all()
-    assert np.isnan(moderated_intervals(scores)).all()
     assert equal_variances(scores).p is None
 
 
@@ -104,15 +101,6 @@ def test_permuting_configs_permutes_the_answer(seed: int) -> None:
     scores, order = noisy(rng, rng.uniform(0.01, 0.05, 6), 3), rng.permutation(6)
     found, permuted = moderated_noise(scores), moderated_noise(scores[order])
     np.testing.assert_allclose(permuted.sd, found.sd[order], rtol=1e-9)
-    np.testing.assert_allclose(moderated_intervals(scores[order]), moderated_intervals(scores)[order])
-
-
-def test_only_a_config_far_noisier_than_the_rest_gets_a_wider_interval() -> None:
-    scores = noisy(np.random.default_rng(5), [0.01] * 9 + [0.2], 4)
-    width = np.ptp(moderated_intervals(scores), axis=1)
-    pooled = np.ptp(mean_intervals(scores, noise=noise_of_means(scores)), axis=1)
-    np.testing.assert_allclose(width[:9], pooled[:9])
-    assert width[9] > 1.3 * pooled[9]
 
 
 def test_degrees_of_freedom_by_hand() -> None:
