@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from typing import Any
 
 import matplotlib as mpl
@@ -56,7 +57,9 @@ def svg(figure: Figure, name: str, description: str) -> str:
     """The figure as an SVG element without fixed size, colours or ids that another figure could share."""
     buffer = io.StringIO()
     canvas: Any = FigureCanvasSVG(figure)
-    with mpl.rc_context({"svg.hashsalt": name}):
+    with mpl.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
+        # The text is drawn by whoever shows the page, with a font that has it.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         canvas.print_svg(buffer, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
