@@ -5,11 +5,12 @@ Prints and wires; what is claimed is decided in `results`.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from tune.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from results import Exported
@@ -38,7 +39,7 @@ def report(run_dir: Path, as_json: bool) -> None:
     with working_copy(run_dir) as folder:
         written = write_report(folder)
     if as_json:
-        click.echo(json.dumps(written.verdict.to_dict(), indent=2, ensure_ascii=False))
+        print_json(written.verdict.to_dict())
     else:
         show_ranking(written)
     click.echo(f"report: {below(run_dir, written.html.name)}", err=True)
@@ -95,7 +96,7 @@ def _tell(shipped: Exported, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     if as_json:
-        click.echo(json.dumps(asdict(shipped), indent=2))
+        print_json(asdict(shipped))
     else:
         click.echo(shipped.model)
     what = "was there already" if shipped.unchanged else "written and read back"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tune.cli.terminal import print_json
+
 if TYPE_CHECKING:
     from tune.status import SweepStatus
 
@@ -38,7 +40,10 @@ def status(run_dir: Path, watch: bool, every: float, as_json: bool) -> None:
         raise click.UsageError(f"--every: {every} is not above 0 seconds")
     if not watch:
         found = sweep_status(run_dir)
-        click.echo(json.dumps(found.to_dict(), indent=2, allow_nan=False) if as_json else _text(found))
+        if as_json:
+            print_json(found.to_dict())
+        else:
+            click.echo(_text(found))
         return
     try:
         with _shown(as_json) as show:

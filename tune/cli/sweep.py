@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from tune.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from tune.launch import Outcome
@@ -108,7 +109,7 @@ def tell(outcome: Outcome, *, as_json: bool) -> None:
     from tune.cli.ranking import show_ranking
 
     if as_json:
-        click.echo(json.dumps(outcome.verdict.to_dict(), indent=2))
+        print_json(outcome.verdict.to_dict())
     else:
         show_ranking(outcome.report)
     place = outcome.place

@@ -7,7 +7,8 @@ texts need not wait for it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,16 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 
 
 def print_json(content: object) -> None:
-    """Print plain values as JSON on stdout."""
-    click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    """Print plain values as JSON on stdout; a number that is not finite is null, which every reader of JSON takes."""
+    click.echo(json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(content: object) -> object:
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def rich_table(content: Content, shown: Sequence[int]) -> Table:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -115,7 +114,7 @@ def train(
     """
     from landslide import Diverged, OutOfMemory, fetch_weights, open_packed, set_threads
     from landslide import train as train_run
-    from tune.cli.terminal import progress_bar
+    from tune.cli.terminal import print_json, progress_bar
 
     settings, seeds, device = _checked(values, seed, device)
     folder = _run_folder(output)
@@ -141,7 +140,10 @@ def train(
         "seed": seed,
         "best": best.to_dict(),
     }
-    click.echo(json.dumps(result, indent=2) if as_json else _text(result))
+    if as_json:
+        print_json(result)
+    else:
+        click.echo(_text(result))
 
 
 def _checked(values: Mapping[str, Any], seed: int, device: str) -> tuple[TrainSettings, Seeds, str]:
