@@ -47,6 +47,26 @@ class KnownNoise:
     high: float | None
     source: str
 
+    def independent_configs(self, configs: int) -> float:
+        """As many configs with seeds of their own tell as much about `sd` as so many on shared seeds.
+
+        Seeds move the configs together by the variance ``sd^2 - residual^2`` and each of them by ``residual^2``. With
+        MS_r the expected mean square of n replicates (n - 1 degrees of freedom) and MS_e that of the residual
+        ((k - 1)(n - 1)), the within-config variance is ``(MS_r + (k - 1) MS_e) / k`` and has, by Satterthwaite (1946,
+        Biometrics 2:110-114; see `variances.noise_of_means`),
+        ``(n - 1) (MS_r + (k - 1) MS_e)^2 / (MS_r^2 + (k - 1) MS_e^2)`` degrees of freedom.
+
+        Args:
+            configs: k, at least 2.
+
+        Returns:
+            From 1 (the seeds move all configs alike) to k (independently).
+        """
+        residual = self.residual**2
+        together = max(residual + configs * (self.sd**2 - residual), 0.0)
+        others = configs - 1
+        return (together + others * residual) ** 2 / (together**2 + others * residual**2)
+
     @classmethod
     def of(cls, verdict: Verdict, source: str) -> KnownNoise | None:
         """The noise that a verdict has measured; None when it has none."""
@@ -78,8 +98,10 @@ def recorded_cost(store: ResultsStore) -> Cost:
     """
     finished = store.runs().filter(pc.field("status") == "finished")
     epochs = pc.approximate_median(finished.column("epochs")).as_py() or store.sweep["max_epochs"]
-    seconds = pc.approximate_median(store.epochs().column("epoch_seconds")).as_py()
-    return Cost(round(epochs), seconds, float(store.sweep.get("resources", {}).get("gpus_per_trial", 0.0)))
+    seconds = store.epochs().column("epoch_seconds")
+    median = pc.approximate_median(seconds.filter(pc.is_finite(seconds))).as_py()
+    gpus = (store.sweep.get("resources") or {}).get("gpus_per_trial") or 0.0
+    return Cost(round(epochs), median, float(gpus))
 
 
 @dataclass(frozen=True)
@@ -150,7 +172,7 @@ def plan_seeds(
         cost: of one run.
         configs: in the sweep, at least 2.
         alpha: family-wise error rate.
-        power: wanted probability of showing it, between 0 and 1.
+        power: wanted probability of showing it, above alpha and below 1.
     """
 
     def seeds(sd: float | None) -> int | None:
@@ -173,7 +195,9 @@ def plan_seeds(
         seeds_low=seeds(noise.low),
         seeds_high=seeds(noise.high),
         rows=tuple(row(n) for n in _shown(needed)),
-        seeds_for_sd=seeds_for_sd(SD_WITHIN, probability=SD_PROBABILITY, configs=configs),
+        seeds_for_sd=seeds_for_sd(
+            SD_WITHIN, probability=SD_PROBABILITY, configs=noise.independent_configs(configs)
+        ),
         range_of_three=expected_range(3, noise.sd),
     )
 

@@ -1,12 +1,58 @@
-"""What `compare` and `plan` answer, as tables and in plain words. No number is computed here."""
+"""What `compare` and `plan` answer, as tables, in plain words and as plain values. No number is computed here."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
 
 from results.claims import Verdict
 from results.comparison import ConfigComparison, ConfigComparisons
 from results.naming import NONE
-from results.planning import SeedPlan, StudyPlan
+from results.planning import SD_PROBABILITY, SD_WITHIN, SeedPlan, StudyPlan
 from results.report.tables import Table, metric_name, number
+
+#: with fewer shared seeds a correlation is a number without a meaning.
+_ENOUGH_TO_CORRELATE = 4
+
+
+def compare_plain(found: ConfigComparisons) -> dict[str, Any]:
+    """The comparisons as JSON-able values; configs by id."""
+    pairs = [
+        {"first": item.first.config_id, "second": item.second.config_id}
+        | {name: value for name, value in asdict(item.pair).items() if name not in ("first", "second")}
+        | {
+            "n_failed_first": item.first.n_failed,
+            "n_failed_second": item.second.n_failed,
+            "runs_used": _runs_used(item, named_before=found.named_before),
+            "method": _method(item, named_before=found.named_before),
+        }
+        for item in found.pairs
+    ]
+    about = ("metric", "mode", "alpha", "power", "family", "named_before", "correction")
+    return {name: getattr(found, name) for name in about} | {"pairs": pairs}
+
+
+def _runs_used(item: ConfigComparison, *, named_before: bool) -> list[str]:
+    """Trial keys of the two configs' runs behind the difference: all scored ones, or those on shared seeds."""
+    scored = [[run for run in row.runs if run.score is not None] for row in (item.first, item.second)]
+    shared = set.intersection(*({run.replicate for run in runs} for runs in scored))
+    all_count = not named_before or item.pair.used == "unpaired"
+    return [run.trial_key for runs in scored for run in runs if all_count or run.replicate in shared]
+
+
+def _method(item: ConfigComparison, *, named_before: bool) -> str:
+    """How the pair was judged."""
+    used = item.pair.used
+    if used == "none":
+        return "no interval: the seed noise is unknown"
+    if not named_before:
+        design = "config + replicate (shared seeds)" if used == "pooled" else "config only, unpaired"
+        return f"least squares on the scored runs of all configs: {design}; Tukey-Kramer interval"
+    return {
+        "own": "mean difference on shared seeds, by the variance of these differences; t interval",
+        "pooled": "mean difference on shared seeds, by the residual variance of all configs; t interval",
+        "unpaired": "difference of the means, not paired; t interval",
+    }[used]
 
 
 def compare_table(found: ConfigComparisons) -> Table:
@@ -22,7 +68,7 @@ def compare_table(found: ConfigComparisons) -> Table:
             number(item.pair.high),
             number(item.pair.p),
             number(item.pair.p_holm),
-            NONE if item.pair.correlation is None else f"{item.pair.correlation:.2f}",
+            _pairing(item),
             item.pair.claim,
             NONE if item.pair.more_seeds is None else str(item.pair.more_seeds),
         )
@@ -30,19 +76,31 @@ def compare_table(found: ConfigComparisons) -> Table:
     ]
     headings = (
         *("config", "against", "seeds", "shared", "difference", "low", "high"),
-        *("p", "p Holm", "correlation", "claim", "more seeds"),
+        *("p", "p adjusted", "pairing", "claim", "more seeds"),
     )
     numeric = frozenset(headings) - {"config", "against", "claim"}
     return Table(headings, numeric, tuple(rows), _compare_note(found))
 
 
+def _pairing(item: ConfigComparison) -> str:
+    """What shared seeds did: the correlation, or with too few of them how many seeds they were worth."""
+    pair = item.pair
+    if pair.n_shared >= _ENOUGH_TO_CORRELATE and pair.correlation is not None:
+        return f"r {pair.correlation:.2f}"
+    return NONE if pair.variance_ratio is None else f"{pair.variance_ratio:.2f}x seeds"
+
+
 def _compare_note(found: ConfigComparisons) -> str:
-    pairs = f"{found.family} comparison" + "s" * (found.family != 1)
-    counted = f"{pairs} named before looking" if found.named_before else f"all {pairs} that could be picked"
+    if found.named_before:
+        level = "each interval is at the level at which its pair was tested, so it excludes zero"
+    else:
+        level = "the intervals hold at once, and one excludes zero"
     return (
         "Positive: the first config is better. "
-        f"Claims hold together with {1 - found.alpha:.0%} (Holm over {counted}); each interval is at the level at "
-        "which its pair was tested, so it excludes zero exactly when the claim is made. "
+        f"Claims hold together with {1 - found.alpha:.0%} ({found.correction}); "
+        f"{level} exactly when the claim is made. "
+        f"Pairing: correlation of the scores on shared seeds; with fewer than {_ENOUGH_TO_CORRELATE} of them, how many "
+        "times the seeds the pairing was worth. "
         f"More seeds: for each config, to show the difference seen with {found.power:.0%}."
     )
 
@@ -113,8 +171,8 @@ def plan_sentence(plan: StudyPlan) -> str:
     """How many seeds, on which grounds, and how little these may be worth."""
     what = f"a true difference of {plan.difference:g} between two of {plan.configs} configs"
     noise = f"seed sd {number(plan.noise.sd)} ({plan.noise.source})"
-    if plan.noise.residual != plan.noise.sd:
-        noise += f", {number(plan.noise.residual)} of it in a comparison on shared seeds"
+    if number(plan.noise.residual) != number(plan.noise.sd):
+        noise += f", noise of a comparison on shared seeds {number(plan.noise.residual)}"
     if plan.needed is None:
         return f"No reasonable number of seeds shows {what}: {noise}."
     text = (
@@ -126,3 +184,16 @@ def plan_sentence(plan: StudyPlan) -> str:
     low, high = (str(n) if n else "more than is reasonable" for n in (plan.seeds_low, plan.seeds_high))
     ends = f"{number(plan.noise.low)} to {number(plan.noise.high)}"
     return f"{text} That noise is itself only known to lie in {ends} (95 %): then {low} to {high} seeds."
+
+
+def sd_sentence(plan: StudyPlan) -> str | None:
+    """How many seeds make the noise itself known; None when more than is reasonable."""
+    if plan.seeds_for_sd is None:
+        return None
+    independent = (
+        "" if plan.noise.residual != plan.noise.sd else ", if the seeds move the configs independently"
+    )
+    return (
+        f"To know the seed noise itself within {SD_WITHIN:.0%} (probability {SD_PROBABILITY:.0%}): "
+        f"{plan.seeds_for_sd} seeds for each of the {plan.configs} configs{independent}."
+    )

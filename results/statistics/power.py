@@ -173,7 +173,7 @@ def difference_detectable(
     return float(optimize.brentq(lacking, 0.0, high, xtol=1e-6 * sd))
 
 
-def seeds_for_sd(within: float, *, probability: float, configs: int = 1) -> int | None:
+def seeds_for_sd(within: float, *, probability: float, configs: float = 1) -> int | None:
     """Fewest seeds per config with which the estimated sd of the seed noise is right within a given share.
 
     ``(n - 1) s^2 / sigma^2`` is chi-square, so P(|s / sigma - 1| <= within) is exact for normal noise. Pooled
@@ -183,7 +183,8 @@ def seeds_for_sd(within: float, *, probability: float, configs: int = 1) -> int 
     Args:
         within: allowed relative error of the sd, above 0 and below 1; 0.1 = 10 %.
         probability: wanted, above 0 and below 1.
-        configs: over how many the variance is pooled, at least 1.
+        configs: over how many the variance is pooled, at least 1; for shared seeds as many independent ones as tell
+            as much, which need not be a whole number (`planning.KnownNoise.independent_configs`).
 
     Returns:
         At least 2; None when more than `MOST_SEEDS` are needed.
