@@ -257,3 +257,10 @@ def test_shared_seeds_tell_less_of_the_noise() -> None:
     assert noise.independent_configs(configs) * (seeds - 1) == pytest.approx(df, rel=0.04)
     assert KnownNoise(0.02, 0.02, None, None, "").independent_configs(6) == pytest.approx(6)
     assert KnownNoise(0.02, 1e-9, None, None, "").independent_configs(6) == pytest.approx(1)
+
+
+def test_printed_json_has_no_number_that_json_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    from tune.cli.terminal import print_json
+
+    print_json({"a": [float("nan"), 1.5, (float("inf"),)], "b": "滑坡"})
+    assert capsys.readouterr().out.split() == '{ "a": [ null, 1.5, [ null ] ], "b": "滑坡" }'.split()
