@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
-from results.ranking import RankedConfig, Ranking
-from results.statistics.blocks import Floats, critical_value, pooled_noise
+from results.ranking import Ranking
+from results.statistics.blocks import Floats, as_scores, critical_value, fit_blocks, pooled_noise
 
 #: a positive parameter whose largest value is at least this many times its smallest is read on a log scale.
 _LOG_RATIO = 8.0
@@ -44,7 +44,7 @@ class ParameterEffect:
         low, high: interval of `effect`. It covers everything that differs between configs, seeds included,
             and holds for all parameters together (Bonferroni; choices with several levels: Tukey). None
             = too few configs.
-        seed_error: standard error of `effect` from the seeds alone; None = noise unknown.
+        seed_error: standard error of `effect` from the seeds alone (see `SeedErrors`); None = noise unknown.
         n_configs: configs with this parameter and a score.
         finding: ``effect shown``, ``no effect shown`` or ``too few configs``.
     """
@@ -61,36 +61,77 @@ class ParameterEffect:
     finding: str
 
 
+@dataclass(frozen=True)
+class SeedErrors:
+    """What the seeds alone make of means of configs, and of differences between them.
+
+    Attributes:
+        residual: sd of one score once the effect that a replicate has on all configs is taken out, because that
+            cancels between configs on the same seeds; without shared seeds the sd between seeds. NaN = unknown.
+        replicate: sd of that effect, 0 without shared seeds.
+        shares: (n_configs, n_replicates) the share of each run in the mean of its config; rows add up to 1.
+    """
+
+    residual: float
+    replicate: float
+    shares: Floats
+
+    def of_means(self) -> Floats:
+        """(n_configs,) standard errors of the means, for comparing configs on the same seeds."""
+        return np.asarray(self.residual * np.sqrt((self.shares**2).sum(axis=1)))
+
+    def of_contrast(self, rows: Sequence[int], weights: Floats) -> float:
+        """Standard error of a weighted sum of means.
+
+        The effect of a replicate cancels only as far as the configs were scored on the same ones.
+
+        Args:
+            rows: whose means.
+            weights: (len(rows),) their weights, which add up to 0.
+        """
+        shares = self.shares[list(rows)]
+        own = float(weights**2 @ (shares**2).sum(axis=1))
+        common = float(((weights @ shares) ** 2).sum())
+        return math.sqrt(self.residual**2 * own + self.replicate**2 * common)
+
+
+def seed_errors(ranking: Ranking) -> SeedErrors:
+    """The seeds' part in the means of `Ranking.scored`, in this order; from the residual noise of `fit_blocks`."""
+    matrix, mask = as_scores(ranking.matrix())
+    shares = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
+    if not len(matrix):
+        return SeedErrors(math.nan, 0.0, shares)
+    fit, within = fit_blocks(matrix), pooled_noise(matrix)
+    replicate = math.sqrt(max(within.sd**2 - fit.noise.sd**2, 0.0)) if fit.blocked else 0.0
+    return SeedErrors(fit.noise.sd, replicate, shares)
+
+
 def parameter_effects(ranking: Ranking) -> tuple[ParameterEffect, ...]:
     """The effect of every parameter that has at least two values among the scored configs.
 
     Uses config means over all scored replicates; configs weigh equally. A parameter that only some configs
     have (a conditional one) is judged on those; null is a value like any other.
     """
-    rows = ranking.scored
-    seed_sd = pooled_noise(ranking.matrix()).sd if rows else math.nan
+    rows, seeds = ranking.scored, seed_errors(ranking)
     names = sorted({name for row in rows for name in row.values})
-    groups = {name: [row for row in rows if name in row.values] for name in names}
-    varied = [name for name in names if len({level_key(row.values[name]) for row in groups[name]}) > 1]
+    groups = {name: [i for i, row in enumerate(rows) if name in row.values] for name in names}
+    varied = [name for name in names if len({level_key(rows[i].values[name]) for i in groups[name]}) > 1]
     alpha = ranking.alpha / max(len(varied), 1)
-    effects = (_effect(name, groups[name], seed_sd, alpha, ranking.sign) for name in varied)
+    effects = []
+    for name in varied:
+        means = np.array([rows[i].mean for i in groups[name]], dtype=np.float64)
+        values = [rows[i].values[name] for i in groups[name]]
+        if all(is_number(value) for value in values):
+            effect, weights = _number(name, np.array(values, dtype=np.float64), means=means, alpha=alpha)
+        else:
+            effect, weights = _choice(name, values, means=means, alpha=alpha, sign=ranking.sign)
+        error = seeds.of_contrast(groups[name], weights)
+        effects.append(replace(effect, seed_error=error if math.isfinite(error) else None))
     return tuple(sorted(effects, key=lambda effect: (-abs(effect.effect), effect.parameter)))
 
 
-def _effect(
-    name: str, rows: Sequence[RankedConfig], seed_sd: float, alpha: float, sign: int
-) -> ParameterEffect:
-    means = np.array([row.mean for row in rows], dtype=np.float64)
-    errors = seed_sd**2 / np.array([row.n for row in rows], dtype=np.float64)
-    values = [row.values[name] for row in rows]
-    if all(is_number(value) for value in values):
-        numbers = np.array(values, dtype=np.float64)
-        return _number(name, numbers, means, errors, alpha)
-    return _choice(name, values, means, errors, alpha, sign)
-
-
-def _number(name: str, values: Floats, means: Floats, errors: Floats, alpha: float) -> ParameterEffect:
-    """Least-squares line over the range seen, scaled to 0..1, so that the slope is the effect."""
+def _number(name: str, values: Floats, *, means: Floats, alpha: float) -> tuple[ParameterEffect, Floats]:
+    """Least-squares line over the range seen, scaled to 0..1, so that the slope is the effect; and its weights."""
     log = on_log_scale(values)
     x = np.log(values) if log else values
     x = (x - x.min()) / (x.max() - x.min())
@@ -104,14 +145,15 @@ def _number(name: str, values: Floats, means: Floats, errors: Floats, alpha: flo
         else math.nan
     )
     levels = tuple(Level(float(v), 1, float(m)) for v, m in sorted(zip(values, means, strict=True)))
-    scale = "log" if log else "linear"
-    return _finished(name, ("number", scale), levels, slope, half, float(np.sqrt(weights**2 @ errors)))
+    return _finished(
+        name, levels, kind="number", scale="log" if log else "linear", effect=slope, half=half
+    ), weights
 
 
 def _choice(
-    name: str, values: Sequence[object], means: Floats, errors: Floats, alpha: float, sign: int
-) -> ParameterEffect:
-    """Best level minus worst level, with one variance for all configs within their level."""
+    name: str, values: Sequence[object], *, means: Floats, alpha: float, sign: int
+) -> tuple[ParameterEffect, Floats]:
+    """Best level minus worst level, with one variance for all configs within their level; and its weights."""
     members: Mapping[str, list[int]] = defaultdict(list)
     for i, value in enumerate(values):
         members[level_key(value)].append(i)
@@ -123,31 +165,29 @@ def _choice(
     if df > 0:
         within = sum(float(((means[group] - means[group].mean()) ** 2).sum()) for group in groups) / df
         half = critical_value(len(groups), df, alpha) * math.sqrt(within * (1 / len(best) + 1 / len(worst)))
-    seed_error = math.sqrt(errors[best].sum() / len(best) ** 2 + errors[worst].sum() / len(worst) ** 2)
-    return _finished(name, ("choice", "groups"), levels, levels[0].mean - levels[-1].mean, half, seed_error)
+    weights = np.zeros(len(means))
+    weights[best], weights[worst] = 1 / len(best), -1 / len(worst)
+    difference = levels[0].mean - levels[-1].mean
+    return _finished(name, levels, kind="choice", scale="groups", effect=difference, half=half), weights
 
 
 def _finished(
-    name: str,
-    kind: tuple[str, str],
-    levels: tuple[Level, ...],
-    effect: float,
-    half: float,
-    seed_error: float,
+    name: str, levels: tuple[Level, ...], *, kind: str, scale: str, effect: float, half: float
 ) -> ParameterEffect:
+    """An effect with its interval and finding, still without its error from the seeds."""
     known = math.isfinite(half)
     finding = "too few configs"
     if known:
         finding = "effect shown" if abs(effect) > half else "no effect shown"
     return ParameterEffect(
         parameter=name,
-        kind=kind[0],
-        scale=kind[1],
+        kind=kind,
+        scale=scale,
         levels=levels,
         effect=effect,
         low=effect - half if known else None,
         high=effect + half if known else None,
-        seed_error=seed_error if math.isfinite(seed_error) else None,
+        seed_error=None,
         n_configs=sum(level.n_configs for level in levels),
         finding=finding,
     )

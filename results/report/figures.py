@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
 from results.claims import Verdict
-from results.effects import ParameterEffect, level_key
+from results.effects import ParameterEffect, level_key, seed_errors
 from results.naming import setting
 from results.ranking import ConfigState, RankedConfig, Ranking
 from results.records import FAILURES
@@ -97,9 +97,15 @@ def curve_figure(ranking: Ranking, epochs: pa.Table) -> str | None:
 
 
 def _curves_of(ranking: Ranking, epochs: pa.Table) -> dict[str, dict[str, list[tuple[int, float]]]]:
-    """config_id -> trial_key -> (epoch, value), for the first configs that have a finite value."""
+    """config_id -> trial_key -> (epoch, value), for the first configs that have a finite value.
+
+    Confirmations are left out: they took no part in the means that the ranking shows.
+    """
+    ranked = pa.array([run.trial_key for row in ranking.rows for run in row.runs], pa.string())
     known = epochs.select(["config_id", "trial_key", "epoch", ranking.metric]).filter(
-        pc.field(ranking.metric).is_valid() & pc.is_finite(pc.field(ranking.metric))
+        pc.field("trial_key").isin(ranked)
+        & pc.field(ranking.metric).is_valid()
+        & pc.is_finite(pc.field(ranking.metric))
     )
     there = set(known.column("config_id").unique().to_pylist())
     shown = [row.config_id for row in ranking.rows if row.config_id in there][:MOST_PANELS]
@@ -127,30 +133,35 @@ def _mean_curve(runs: Sequence[Sequence[tuple[int, float]]]) -> tuple[Any, Any, 
 
 @mpl.rc_context(STYLE)
 def effect_figure(ranking: Ranking, effects: Sequence[ParameterEffect]) -> str | None:
-    """Config means against each parameter; bars show one standard error from the seeds."""
+    """Config means against each parameter.
+
+    Bars show one standard error from the seeds, without what the shared seeds do to all configs alike.
+    """
     shown = effects[:MOST_PANELS]
     if not shown:
         return None
     figure, grid = panels(len(shown))
-    rows = ranking.scored
+    errors = seed_errors(ranking).of_means()
+    rows = list(zip(ranking.scored, errors.tolist(), strict=True))
     for axes, effect in zip(grid, shown, strict=True):
-        _effect_panel(axes, effect, [row for row in rows if effect.parameter in row.values])
+        _effect_panel(axes, effect, [(row, error) for row, error in rows if effect.parameter in row.values])
     grid[0].set_ylabel(f"{metric_name(ranking.metric)}, mean of a config")
     return svg(figure, "effects", "config means against each searched parameter")
 
 
-def _effect_panel(axes: Axes, effect: ParameterEffect, rows: Sequence[RankedConfig]) -> None:
+def _effect_panel(axes: Axes, effect: ParameterEffect, rows: Sequence[tuple[RankedConfig, float]]) -> None:
     """One parameter: a dot per config with its seed error; level means as lines for choices."""
     levels = [setting(level.value) for level in effect.levels]
     keys = [level_key(level.value) for level in effect.levels]
     number = effect.kind == "number"
-    values: list[Any] = [row.values[effect.parameter] for row in rows]
+    values: list[Any] = [row.values[effect.parameter] for row, _ in rows]
     x = values if number else [keys.index(level_key(value)) for value in values]
-    errors = _seed_errors(rows) if len(rows) <= _MOST_WHISKERS else None
+    errors = [error for _, error in rows]
+    drawn = len(rows) <= _MOST_WHISKERS and bool(np.isfinite(errors).all())
     axes.errorbar(
         x,
-        [math.nan if row.mean is None else row.mean for row in rows],
-        yerr=errors,
+        [math.nan if row.mean is None else row.mean for row, _ in rows],
+        yerr=errors if drawn else None,
         fmt="o",
         color=INK,
         ecolor=MUTED,
@@ -175,10 +186,3 @@ def _effect_panel(axes: Axes, effect: ParameterEffect, rows: Sequence[RankedConf
         shown = seen if apart else (seen[0], seen[-1])
         axes.set_xticks(shown, [setting(value) for value in shown])
     axes.set_title(f"{effect.parameter}: {effect.finding}", fontsize=9.5)
-
-
-def _seed_errors(rows: Sequence[RankedConfig]) -> list[float] | None:
-    """Standard error of each config's mean with the sd pooled over the rows; None without repeats."""
-    squares = sum((r.n - 1) * r.sd**2 for r in rows if r.sd is not None)
-    df = sum(r.n - 1 for r in rows if r.sd is not None)
-    return [math.sqrt(squares / df / row.n) for row in rows] if df else None
