@@ -33,6 +33,7 @@ from results.statistics.seed_designs import (
     groups_of,
     pooled_square,
     pooled_squares,
+    whole_square,
 )
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ def seed_components(
     the hardware's noise included (as Bouthillier et al. 2021, Accounting for variance in machine learning
     benchmarks, MLSys 3, do it). Together (all three differ): the total only. Equal seeds: the hardware. Variances are
     pooled over groups and configs, with one variance for all; groups that share seeds and move together count for
-    fewer degrees of freedom (`seed_designs.pooled_square`). Normal noise is assumed throughout.
+    fewer degrees of freedom (`seed_designs.pooled_square`; `seed_designs.whole_square` when all three seeds differ).
+    Normal noise is assumed throughout.
 
     Args:
         scores: (n_runs,) final scores, in the unit of the metric; not finite = left out.
@@ -233,7 +235,8 @@ def _one_at_a_time(runs: Sequence[Run], alpha: float) -> tuple[list[Component], 
         used: set[Key] = set()
         for effect in combinations(TRIPLE, size):
             groups = groups_of(left, effect)
-            square = pooled_square(list(groups.values()))
+            pooled = whole_square if effect == TRIPLE else pooled_square
+            square = pooled(list(groups.values()))
             if square:
                 squares[effect] = square
             used |= {key for key in left if fixed(key, effect) in groups}

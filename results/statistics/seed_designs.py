@@ -13,6 +13,7 @@ import numpy as np
 
 from results.statistics.blocks import Floats
 from results.statistics.mean_squares import Effect, MeanSquare, mean_squares
+from results.statistics.variances import noise_of_means
 
 #: the positions of the seeds of initialisation, data order and augmentation.
 TRIPLE = (0, 1, 2)
@@ -85,10 +86,7 @@ def pooled_square(groups: Sequence[Group]) -> MeanSquare | None:
     """
     if not groups:
         return None
-    columns = {name: i for i, name in enumerate(dict.fromkeys(name for group in groups for name in group))}
-    matrix = np.full((len(groups), len(columns)), np.nan)
-    for i, group in enumerate(groups):
-        matrix[i, [columns[name] for name in group]] = list(group.values())
+    matrix = _matrix(groups)
     mask = np.isfinite(matrix)
     deviations = np.where(mask, matrix - np.nanmean(matrix, axis=1, keepdims=True), 0.0)
     df = float(mask.sum() - len(groups))
@@ -98,3 +96,24 @@ def pooled_square(groups: Sequence[Group]) -> MeanSquare | None:
     together = float(((deviations @ deviations.T) * (shared > 0)).sum())
     rho = together / (value * shared.sum()) if value > 0 and shared.any() else 0.0
     return MeanSquare(value, df**2 / (df + float(np.clip(rho, 0, 1)) ** 2 * float(shared.sum())))
+
+
+def whole_square(groups: Sequence[Group]) -> MeanSquare | None:
+    """Variance within groups that are all runs of a config, each with seeds of its own.
+
+    The variance and the degrees of freedom of `variances.noise_of_means`: it is the seed noise that the verdict
+    states, and one quantity gets one interval.
+    """
+    if not groups:
+        return None
+    noise = noise_of_means(_matrix(groups))
+    return MeanSquare(noise.sd**2, float(noise.df))
+
+
+def _matrix(groups: Sequence[Group]) -> Floats:
+    """(n_groups, n_seeds) their scores, in a column for each of the seeds; NaN = no run."""
+    columns = {name: i for i, name in enumerate(dict.fromkeys(name for group in groups for name in group))}
+    matrix = np.full((len(groups), len(columns)), np.nan)
+    for i, group in enumerate(groups):
+        matrix[i, [columns[name] for name in group]] = list(group.values())
+    return matrix

@@ -22,6 +22,7 @@ from results.statistics.components import (
     sweep_components,
 )
 from results.statistics.mean_squares import combined, component_weights, mean_squares
+from results.statistics.variances import noise_of_means
 
 Array = npt.NDArray[np.float64]
 Seeds = list[tuple[int, int, int]]
@@ -93,6 +94,26 @@ def test_configs_that_share_seeds_hold_less_information() -> None:
     assert 0.92 < coverage(draw, truth, 800)[TOTAL] < 0.98
     df = np.mean([known(draw(np.random.default_rng(i)), TOTAL).df for i in range(50)])
     assert 4 < df < 8  # 24 if the configs were independent, 4 if they were the same
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.02])
+@pytest.mark.parametrize("holes", [False, True])
+def test_the_total_of_a_plain_sweep_is_the_seed_noise_that_the_verdict_states(
+    shared: float, holes: bool
+) -> None:
+    """One quantity, one interval on the page."""
+    rng = np.random.default_rng(7)
+    scores = 0.4 + rng.normal(0, 0.01, (5, 4)) + rng.normal(0, shared, 4)
+    if holes:
+        scores[0, 1], scores[3, 2] = np.nan, np.nan
+    noise = noise_of_means(scores)
+    seeds: Seeds = [(10 + j, 20 + j, 30 + j) for j in range(4)] * 5
+    configs = [i for i in range(5) for _ in range(4)]
+    found = seed_components(scores.ravel(), seeds, configs=configs)
+    total = known(found, TOTAL)
+    assert found.design == "together"
+    assert (total.sd, total.df) == (pytest.approx(noise.sd), noise.df)
+    assert (total.low, total.high) == (pytest.approx(noise.low), pytest.approx(noise.high))
 
 
 def test_configs_that_do_not_move_together_are_pooled_in_full() -> None:
