@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from results.naming import NONE
 from results.records import FAILURES
 from results.report.tables import MOST_ROWS, Table, cut, duration, number
+from results.scores import reopened
 
 _STAGES = ("screen", "allocate", "confirm", "study")
 #: status of a stage that was not the run's last one.
@@ -89,10 +90,13 @@ def budget_table(runs: pa.Table, epochs: pa.Table) -> Table:
     members: dict[tuple[str, str], set[str]] = defaultdict(set)
     spent: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0, 0.0])
     for key, where in ended.items():
-        members[where].add(key)
+        if not reopened(where[0], last.get(key, where[0])):
+            members[where].add(key)
     for row in spells:
         key, stage = row["trial_key"], row["stage"]
         final, status = ended.get(key, (last[key], "not ended"))
+        if reopened(final, last[key]):
+            final, status = last[key], "not ended"
         where = (stage, status if stage == final else _WENT_ON)
         members[where].add(key)
         spent[where][0] += row["epoch_count"]

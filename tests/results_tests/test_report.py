@@ -175,6 +175,20 @@ def test_time_is_counted_in_the_stage_that_spent_it() -> None:
     )
 
 
+def test_a_run_that_went_on_after_its_end_has_not_ended() -> None:
+    rows = [
+        dataclasses.asdict(epoch_record(epoch=epoch, stage=stage, epoch_seconds=12.0))
+        for epoch, stage in ((1, "screen"), (2, "allocate"))
+    ]
+    runs = [dataclasses.asdict(run_record(stage="screen", status=RunStatus.STOPPED, epochs=1))]
+    tables = pa.Table.from_pylist(runs, schema=RUNS), pa.Table.from_pylist(rows, schema=EPOCHS)
+    assert budget_table(*tables).rows == (
+        ("screen", "went on later", "1", "1", "12.0 s"),
+        ("allocate", "not ended", "1", "1", "12.0 s"),
+        ("all", "", "1", "2", "24.0 s"),
+    )
+
+
 def test_decisions_are_counted_by_what_was_decided() -> None:
     actions = ("continue", "continue", "stop", "complete")
     rows = [dataclasses.asdict(decision_record(action=a)) for a in actions]
