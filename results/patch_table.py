@@ -151,23 +151,27 @@ class PatchReport:
 
     Attributes:
         metric: a column of `epochs`.
+        alpha: one minus the coverage of each interval.
         n_patches: validation patches.
         best: row of the config that the others are compared with.
         means: for every config, the patches alone; None without counts.
-        means_two_way: for every config, patches and seeds; None when the seed noise is unknown.
+        best_two_way: the mean of `best`, patches and seeds; None when it has no counts or the seed noise is unknown.
         differences: `best` minus every other config, the patches alone; None for itself, or without common runs.
         differences_two_way: the same with the seeds; positive = `best` has the larger value of the metric. Each
             interval holds for itself.
-        n_without: scored runs that have no counts.
+        n_common: for every config, replicates on which it and `best` have counts.
+        n_without: scored runs that have no counts and take no part in any of these.
     """
 
     metric: str
+    alpha: float
     n_patches: int
     best: int
     means: tuple[PatchNoise | None, ...]
-    means_two_way: tuple[TwoWay | None, ...]
+    best_two_way: TwoWay | None
     differences: tuple[PatchNoise | None, ...]
     differences_two_way: tuple[TwoWay | None, ...]
+    n_common: tuple[int, ...]
     n_without: int
 
 
@@ -204,12 +208,14 @@ def patch_report(
     others = [i for i in range(n) if i != reference]
     pairs = compare_pairs(drawn.point, [(reference, i) for i in others], alpha=alpha)
     both = dict(zip(others, pairs, strict=True))
+    counted = np.isfinite(drawn.point)
     return PatchReport(
         metric=ranking.metric,
+        alpha=alpha,
         n_patches=len(found.patch_ids),
         best=reference,
         means=tuple(patch_noise(drawn.mean_of(i), alpha=alpha) for i in range(n)),
-        means_two_way=tuple(two_way_mean(drawn, i, noise, alpha=alpha) for i in range(n)),
+        best_two_way=two_way_mean(drawn, reference, noise, alpha=alpha),
         differences=tuple(
             patch_noise(drawn.difference_of(reference, i), alpha=alpha) if i in both else None
             for i in range(n)
@@ -217,25 +223,6 @@ def patch_report(
         differences_two_way=tuple(
             two_way_difference(drawn, both[i], alpha=alpha) if i in both else None for i in range(n)
         ),
-        n_without=int(sum(row.n for row in ranking.scored) - np.isfinite(drawn.point).sum()),
+        n_common=tuple((counted & counted[reference]).sum(axis=1).tolist()),
+        n_without=int(sum(row.n for row in ranking.scored) - counted.sum()),
     )
-
-
-def patch_sentence(report: PatchReport) -> str:
-    """What the validation patches alone are worth, in one plain sentence."""
-    from results.report.tables import metric_name
-
-    metric = metric_name(report.metric)
-    mean = report.means[report.best]
-    if mean is None:
-        return "The best config has no counts per validation patch."
-    text = (
-        f"{report.n_patches} validation patches alone are worth ±{mean.half_width:.3f} {metric} for the score of a "
-        "config"
-    )
-    differences = [one.half_width for one in report.differences if one is not None]
-    if differences:
-        text += (
-            f", and ±{float(np.median(differences)):.3f} for a difference of two configs on the same patches"
-        )
-    return f"{text} (95 %, the seeds held fixed)."

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from results.claims import Verdict
 from results.errors import ResultsError
 from results.naming import NONE
-from results.patch_table import PatchReport, patch_report, patch_sentence
+from results.patch_table import PatchReport, patch_report
 from results.ranking import ALPHA, RankedConfig, Ranking
 from results.report.drawing import ACCENT, INK, MUTED, STYLE, clip, svg
 from results.report.tables import MOST_ROWS, Table, cut, metric_name, number
@@ -137,7 +137,7 @@ def noise_table(noise: SeedNoise | None) -> Table:
     headings = ("config", "n", "own sd", "moderated sd", "low", "high")
     note = (
         "Own sd: between the config's own runs. Moderated: drawn towards what the configs have in common (Smyth 2004), "
-        "by as much as chance explains of their spread, with its 95 % interval."
+        f"by as much as chance explains of their spread, with its {1 - ALPHA:.0%} interval."
     )
     return Table(headings, frozenset(headings[1:]), tuple(rows), note + cut(len(configs)))
 
@@ -157,6 +157,30 @@ def noise_sentences(noise: SeedNoise | None) -> tuple[str, ...]:
     if noise.problem is not None:
         said.append(f"The counts per validation patch cannot be used: {noise.problem}.")
     return tuple(said)
+
+
+def patch_sentence(report: PatchReport) -> str:
+    """What the validation patches alone are worth, and what they add to the seeds for the best config."""
+    metric = metric_name(report.metric)
+    mean, both = report.means[report.best], report.best_two_way
+    if mean is None:
+        return "The best config has no counts per validation patch."
+    text = (
+        f"{report.n_patches} validation patches alone are worth ±{mean.half_width:.3f} {metric} for the score of a "
+        "config"
+    )
+    differences = [one.half_width for one in report.differences if one is not None]
+    if differences:
+        text += (
+            f", and ±{float(np.median(differences)):.3f} for a difference of two configs on the same patches"
+        )
+    text += f" ({1 - report.alpha:.0%}, the seeds held fixed)."
+    if both is not None:
+        text += (
+            f" The best config's mean of {both.estimate:.3f} ({both.n_runs} runs with counts) has a standard error of "
+            f"{both.error:.3f} over new seeds and other patches: {both.seed_error:.3f} from the seeds, {both.patch_error:.3f} from the patches."
+        )
+    return text
 
 
 def component_table(noise: SeedNoise | None) -> Table:
@@ -179,25 +203,49 @@ def component_table(noise: SeedNoise | None) -> Table:
 
 def two_way_table(noise: SeedNoise | None, ranking: Ranking) -> Table:
     """The best config against the others, with the seeds' and the patches' share of the uncertainty."""
-    headings = ("against", "difference", "error from seeds", "from patches", "both", "low", "high")
+    headings = ("against", "difference", "common seeds", "error from seeds", "from patches", "both")
     if noise is None or noise.patches is None:
         return Table(headings, frozenset(headings[1:]), ())
     report = noise.patches
+    scored = [_replicates(row) for row in noise.shown]
+    common = [len(scored[report.best] & replicates) for replicates in scored]
     rows = [
         (
             row.name,
             f"{ranking.sign * both.estimate:+.4f}",
+            str(seeds) if counted == seeds else f"{counted} of {seeds}",
             number(both.seed_error),
             number(both.patch_error),
             number(both.error),
-            *(number(end) for end in sorted((ranking.sign * both.low, ranking.sign * both.high))),
         )
-        for row, both in zip(noise.shown, report.differences_two_way, strict=True)
+        for row, both, counted, seeds in zip(
+            noise.shown, report.differences_two_way, report.n_common, common, strict=True
+        )
         if both is not None
     ]
+    return Table(headings, frozenset(headings[1:]), tuple(rows), _two_way_note(report))
+
+
+def _replicates(row: RankedConfig) -> set[int]:
+    """On which replicates a config has a score."""
+    return {run.replicate for run in row.runs if run.score is not None}
+
+
+def _two_way_note(report: PatchReport) -> str:
+    """What the standard errors are, and what they rest on."""
     note = (
-        f"Over new seeds and {report.n_patches} other validation patches: standard errors, and the "
-        f"{1 - ranking.alpha:.0%} interval of both together, for each pair alone. Neighbouring patches are no "
-        "independent draws, so the patches' part is a lower bound."
+        f"Standard errors over new seeds and {report.n_patches} other validation patches. No interval stands beside "
+        "them: the best config was picked after a look at the scores, which only the simultaneous intervals of the "
+        "comparison allow for. Neighbouring patches are no independent draws, so the patches' part is a lower bound."
     )
-    return Table(headings, frozenset(headings[1:]), tuple(rows), note)
+    if report.n_without:
+        runs, are = (
+            ("1 scored run has", "is")
+            if report.n_without == 1
+            else (f"{report.n_without} scored runs have", "are")
+        )
+        note += (
+            f" {runs} no counts per patch and {are} left out here: where fewer seeds are common than in the verdict's "
+            "comparison, both numbers are given."
+        )
+    return note

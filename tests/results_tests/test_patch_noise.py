@@ -13,7 +13,7 @@ from recorded_sweeps import SWEEP, epoch_record, patch_record, run_record
 from scipy import stats
 
 from results import ConfigRecord, ResultsError, ResultsStore, RunStatus, rank_store
-from results.patch_table import patch_report, patch_sentence, read_patch_counts, scored_counts
+from results.patch_table import patch_report, read_patch_counts, scored_counts
 from results.statistics.blocks import pooled_noise
 from results.statistics.pairs import compare_pairs
 from results.statistics.patch_noise import Units, bootstrap_patches, patch_noise, pooled_scores
@@ -284,9 +284,6 @@ def test_report_says_what_the_patches_alone_are_worth(tmp_path: Path) -> None:
     assert (report.n_patches, report.n_without, report.differences[report.best]) == (40, 0, None)
     assert mean.estimate == pytest.approx(ranking.scored[report.best].mean)
     assert difference.half_width < mean.half_width
-    assert patch_sentence(report).startswith(
-        f"40 validation patches alone are worth ±{mean.half_width:.3f} IoU for the score of a config, and ±"
-    )
     assert patch_report(ranking, rows, np.random.default_rng(0), best="c2", resamples=300) == report
 
 
