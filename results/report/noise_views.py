@@ -178,7 +178,8 @@ def patch_sentence(report: PatchReport) -> str:
     if both is not None:
         text += (
             f" The best config's mean of {both.estimate:.3f} ({both.n_runs} runs with counts) has a standard error of "
-            f"{both.error:.3f} over new seeds and other patches: {both.seed_error:.3f} from the seeds, {both.patch_error:.3f} from the patches."
+            f"{both.error:.3f} over new seeds and other patches: {both.seed_error:.3f} from the seeds, "
+            f"{both.patch_error:.3f} from the patches."
         )
     return text
 

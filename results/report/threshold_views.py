@@ -85,5 +85,6 @@ def threshold_table(curves: Sequence[ThresholdCurve]) -> Table:
         *("held out", "gain held out", "sd"),
     )
     without = sum(curve.n_without for curve in curves)
-    note = HELD_OUT_CAVEAT + (f" {without} runs have no counts by threshold." if without else "")
+    runs = "1 run has" if without == 1 else f"{without} runs have"
+    note = HELD_OUT_CAVEAT + (f" {runs} no counts by threshold." if without else "")
     return Table(headings, frozenset(headings[1:]), tuple(rows), note)

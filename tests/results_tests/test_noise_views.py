@@ -68,6 +68,6 @@ def test_the_sentence_gives_the_patches_alone_and_both_sources_for_the_best(make
         f"20 validation patches alone are worth ±{mean.half_width:.3f} IoU for the score of a config, and ±"
     )
     assert (
-        f"(95%, the seeds held fixed). The best config's mean of 0.600 (3 runs with counts) has a standard error of "
+        "(95%, the seeds held fixed). The best config's mean of 0.600 (3 runs with counts) has a standard error of "
         in text
     )

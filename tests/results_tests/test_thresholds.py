@@ -14,6 +14,7 @@ from recorded_sweeps import record_scores, threshold_record
 
 from results import ResultsStore, RunStatus
 from results.ranking import Ranking, rank_store
+from results.report.threshold_views import threshold_table
 from results.schema import THRESHOLDS
 from results.thresholds import ThresholdCurve, threshold_curves
 
@@ -94,6 +95,7 @@ def test_only_runs_with_a_score_enter_and_the_rest_is_counted(ranking: Ranking) 
     assert (curves["c1"].trial_keys, curves["c1"].n_without) == (("c1-r0", "c1-r2"), 1)
     assert (curves["c4"].trial_keys, curves["c4"].n_without) == (("c4-r1",), 0)
     assert (curves["c4"].at_half().iou_sd, curves["c4"].held_out()) == (None, None)
+    assert threshold_table(tuple(curves.values())).note.endswith(" 1 run has no counts by threshold.")
 
 
 def test_a_sweep_without_counts_has_no_curves(ranking: Ranking) -> None:
