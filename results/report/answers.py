@@ -182,8 +182,8 @@ def plan_sentence(plan: StudyPlan) -> str:
     if plan.noise.low is None or plan.noise.high is None:
         return text
     low, high = (str(n) if n else "more than is reasonable" for n in (plan.seeds_low, plan.seeds_high))
-    ends = f"{number(plan.noise.low)} to {number(plan.noise.high)}"
-    return f"{text} That noise is itself only known to lie in {ends} ({1 - plan.alpha:.0%}): then {low} to {high} seeds."
+    ends = f"{number(plan.noise.low)} to {number(plan.noise.high)} ({1 - plan.alpha:.0%})"
+    return f"{text} That noise is itself only known to lie in {ends}: then {low} to {high} seeds."
 
 
 def sd_sentence(plan: StudyPlan) -> str | None:
