@@ -15,7 +15,7 @@ from scipy import stats
 
 from results.errors import ResultsError
 from results.ranking import ALPHA, RankedConfig, Ranking
-from results.statistics.blocks import critical_value, fit_blocks, tukey_kramer
+from results.statistics.blocks import critical_value, fit_blocks, tukey_against
 from results.statistics.pairs import PairComparison, compare_pairs
 from results.statistics.power import seeds_needed
 
@@ -103,7 +103,7 @@ def compare(
         family, plural = len(pairs), "s" * (len(pairs) != 1)
         correction = f"Holm over {family} comparison{plural} named before looking"
     else:
-        family = max(sum(1 for row in ranking.rows if row.runs), len(scored))
+        family = ranking.n_started
         correction = f"Tukey-Kramer over the {family} configs started, as in the verdict"
         found = _as_in_the_verdict(ranking, found, family, power=power, difference=difference)
     return ConfigComparisons(
@@ -126,9 +126,12 @@ def _as_in_the_verdict(
     power: float,
     difference: float | None,
 ) -> tuple[PairComparison, ...]:
-    """The pairs with the estimates, intervals and claims of `tukey_kramer`; the rest stays what it is."""
+    """The pairs with the estimates, intervals and claims of `tukey_against`; the rest stays what it is."""
     fit = fit_blocks(ranking.matrix(), alpha=ranking.alpha)
-    every = tukey_kramer(fit, alpha=ranking.alpha, family=family)
+    against = {
+        first: tukey_against(fit, first, alpha=ranking.alpha, family=family)
+        for first in {pair.first for pair in pairs}
+    }
     sd = fit.noise.sd if fit.noise.known else math.nan
     few = len(pairs) <= _MOST_ADJUSTED
 
@@ -137,8 +140,8 @@ def _as_in_the_verdict(
         return seeds_needed(wanted, sd, configs=max(family, 2), alpha=ranking.alpha, power=power)
 
     def judged(pair: PairComparison) -> PairComparison:
-        at = pair.first, pair.second
-        estimate, low, high = (float(values[at]) for values in (every.estimate, every.low, every.high))
+        row, second = against[pair.first], pair.second
+        estimate, low, high = (float(values[second]) for values in (row.estimate, row.low, row.high))
         if not fit.noise.known:
             return replace(pair, used="none", estimate=estimate, more_seeds=None)
         claim = "better" if low > 0 else "worse" if high < 0 else "undecided"

@@ -134,6 +134,11 @@ class Ranking:
             row for row in self.rows if row.state in (ConfigState.COMPLETE, ConfigState.INCOMPLETE) and row.n
         )
 
+    @property
+    def n_started(self) -> int:
+        """Configs of which a run was started: the family over which the verdict's intervals hold."""
+        return sum(1 for row in self.rows if row.runs)
+
     def matrix(self) -> Floats:
         """Scores of `scored`, (n_configs, n_replicates), turned so that higher is better; NaN = none."""
         return _matrix([row.runs for row in self.scored], self.sign)

@@ -44,7 +44,7 @@ def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
         seed: of the posterior draws behind the expected score and the chances; no claim depends on them.
     """
     rows, matrix = ranking.scored, ranking.matrix()
-    started = sum(1 for row in ranking.rows if row.runs)
+    started = ranking.n_started
     fit = fit_blocks(matrix, alpha=ranking.alpha) if rows else None
     noise = noise_of_means(matrix, alpha=ranking.alpha) if rows else None
     facts: dict[str, Any] = {

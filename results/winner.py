@@ -16,7 +16,7 @@ from results.scores import RankedRun, finite
 from results.statistics.blocks import BlockFit, Noise, config_means, fit_blocks, noise_from
 from results.statistics.differences import from_noise
 from results.statistics.probability import probability_best
-from results.statistics.shrinkage import ConfirmedMean, confirmed_mean, expected_scores
+from results.statistics.shrinkage import confirmed_mean, expected_scores
 from results.statistics.variances import noise_of_config
 
 #: a difference of the metric that nobody would act upon.
@@ -34,14 +34,12 @@ def expected_score(ranking: Ranking, best: int, *, rng: np.random.Generator) -> 
         (ranking.sign * run.score, row) for row in ranking.rows for run in row.runs if run.score is not None
     ]
     single, owner = max(finished, key=lambda item: item[0])
-    low, high = finite(posterior.low[best]), finite(posterior.high[best])
-    if ranking.sign < 0:
-        low, high = high, low
+    low, high = _own_direction(posterior.low[best], posterior.high[best], ranking.sign)
     return ExpectedScore(
         mean=ranking.sign * float(means[best]),
         expected=ranking.sign * float(posterior.means[best]),
-        low=None if low is None else ranking.sign * low,
-        high=None if high is None else ranking.sign * high,
+        low=low,
+        high=high,
         shrunk=posterior.shrunk,
         best_single_run=ranking.sign * single,
         best_single_config=owner.config_id,
@@ -72,7 +70,7 @@ def confirmed_score(ranking: Ranking, best: RankedConfig) -> ConfirmedScore | No
     rivals = [row for row in ranking.scored if row.config_id != best.config_id and row.confirmations]
     rival = rivals[0] if rivals else None
     pair = _on_fresh_seeds(fresh, _fresh(rival.confirmations, ranking.sign) if rival else {}, screening)
-    low, high = _own_direction(found, ranking.sign)
+    low, high = _own_direction(found.low, found.high, ranking.sign)
     return ConfirmedScore(
         mean=finite(ranking.sign * found.mean),
         low=low,
@@ -97,8 +95,9 @@ class _FreshPair:
     n: int
 
 
-def _own_direction(found: ConfirmedMean, sign: int) -> tuple[float | None, float | None]:
-    ends = sorted((sign * found.low, sign * found.high))
+def _own_direction(low: float, high: float, sign: int) -> tuple[float | None, float | None]:
+    """An interval turned back into the metric's own direction; None = unknown."""
+    ends = sorted((sign * low, sign * high))
     return finite(ends[0]), finite(ends[1])
 
 

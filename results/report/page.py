@@ -125,7 +125,7 @@ def key_figures(verdict: Verdict, ranking: Ranking) -> tuple[tuple[str, str, str
         interval = f"{number(noise.low)} to {number(noise.high)}, {noise.df} degrees of freedom"
         figures.append(("seed noise (sd)", number(noise.sd), interval))
     if verdict.pair_correlation is not None:
-        value = f"{verdict.pair_correlation + 0.0:.2f}".replace("-0.00", "0.00")
+        value = f"{round(verdict.pair_correlation, 2) + 0.0:.2f}"  # no minus before a zero
         meaning = f"share of the seed variance that shared seeds remove; sd left {number(residual.sd)}"
         figures.append(("correlation of pairs", value, meaning))
     bound = "" if verdict.plan_final or not verdict.n_missing else "up to "
