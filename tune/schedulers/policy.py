@@ -1,37 +1,40 @@
-"""Early-stopping policies as plain Python: what to do with a run, given what was seen. Knows neither Ray nor the store.
+"""What a policy is: the contract, and the values that it answers with. Knows neither Ray nor the store.
 
-A policy sees values for which higher is better; the direction of the metric was settled by the sweep.
-Replaying the same reports in the same order gives the same decisions, which is how a resumed sweep gets its rungs back.
+A policy is asked two things: what to start when a slot is free, and what becomes of a run that has reported an epoch.
+It sees the `History` and nothing else, and it says why.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-import numpy as np
+from tune.schedulers.history import SCREEN, History, Run
 
 
 class Action(StrEnum):
-    """What happens to a run."""
+    """What happens to a run; the word that its decision row has."""
 
+    START = "start"  #: it is run for the first time
+    RESUME = "resume"  #: it was paused or stopped and goes on from its last epoch
     CONTINUE = "continue"
-    STOP = "stop"
-    COMPLETE = "complete"
+    PAUSE = "pause"  #: it gives back its slot and may be resumed
+    STOP = "stop"  #: it ends here, without a score; it may be resumed in a later stage
+    CHOOSE = "choose"  #: the search is over and this run's config is its choice
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One judgement of one run.
+    """What becomes of one run.
 
     Args:
-        action: go on, stop, or (decided for finalists, not by a policy) bring a stopped run to its end.
-        rung: the milestone in epochs at which the run was judged; None when nothing was due.
+        action: CONTINUE, PAUSE or STOP.
+        rung: the epoch at which the run was compared with others; None when nothing was due, and then no row is kept.
         statistic: the run's value that was compared (higher is better).
-        threshold: the value below which it would be stopped; None when there was nothing to compare with.
-        n: how many earlier runs the threshold was computed from.
+        threshold: what it was compared with; None when there was nothing to compare with.
+        n: how many other runs the threshold rests on.
+        reason: one sentence with these numbers.
     """
 
     action: Action
@@ -39,121 +42,107 @@ class Decision:
     statistic: float | None = None
     threshold: float | None = None
     n: int = 0
+    reason: str = ""
 
 
+#: Nothing was due.
 CONTINUE = Decision(Action.CONTINUE)
 
 
+@dataclass(frozen=True)
+class Start:
+    """Run a config on a replicate, from its beginning, or from its last epoch when it was paused or stopped.
+
+    Args:
+        config: number of the config; None for the next one that the searcher proposes.
+        replicate: number of the seeds.
+        reason: one sentence.
+        stage: SCREEN, ALLOCATE or CONFIRM.
+        statistic, threshold: the numbers behind the reason, if there are any (higher is better).
+        n: how many runs they rest on.
+    """
+
+    config: int | None
+    replicate: int
+    reason: str
+    stage: str = SCREEN
+    statistic: float | None = None
+    threshold: float | None = None
+    n: int = 0
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to start before a run that is under way reports or ends."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Nothing to start any more. Paused runs end as stopped.
+
+    Args:
+        reason: what ended the search, one sentence.
+        chosen: number of the config that the search has chosen; None when the policy leaves that to the verdict.
+        statistic, threshold: the numbers behind the reason, if there are any.
+    """
+
+    reason: str
+    chosen: int | None = None
+    statistic: float | None = None
+    threshold: float | None = None
+
+
+Move = Start | Wait | Finish
+WAIT = Wait()
+
+
 class Policy(Protocol):
-    """Decides after each epoch of each run."""
+    """Decides what a sweep runs and when a run is stopped.
 
-    def decide(self, trial_key: str, *, replicate: int, epoch: int, value: float) -> Decision:
-        """Judge one report.
+    A policy may keep what it has computed, but owes the same answers to the same history: `judge` is called once for
+    every reported epoch, in order of arrival, also when a sweep is resumed and its rows are replayed; `next_move` may
+    be called any number of times in between, changes nothing, and is not called for starts that are replayed. It uses
+    no global random state and no clock.
 
-        Args:
-            trial_key: which run.
-            replicate: its replicate index; runs of different replicates met different seeds.
-            epoch: epochs done, from 1.
-            value: the sweep's metric after this epoch, higher is better; NaN when it is not defined.
+    After a `Start` with ``config=None`` the searcher may turn out to have nothing left: then `History.exhausted` is
+    set and the policy is asked again. A policy that answers `Wait` while nothing is pending is at fault.
+    """
 
-        Returns:
-            The decision; the same reports in the same order give the same decisions.
+    def next_move(self, history: History) -> Move:
+        """What to do with a free slot."""
+        ...
+
+    def judge(self, run: Run, history: History) -> Decision:
+        """What becomes of a run after its newest epoch, which the history has already.
+
+        Runs of the stages ALLOCATE and CONFIRM are reported too; policies let them go on.
         """
         ...
 
 
-class RunAll:
-    """Never stops a run (policy `none`)."""
-
-    def decide(self, trial_key: str, *, replicate: int, epoch: int, value: float) -> Decision:
-        """Go on."""
-        return CONTINUE
-
-
-@dataclass
-class Rung:
-    """The values recorded at one milestone of one replicate, in order of arrival."""
-
-    milestone: int
-    values: dict[str, float] = field(default_factory=dict)
-
-    def threshold(self, eta: float) -> float | None:
-        """The (1 - 1/eta) percentile of the values so far; None while there are none."""
-        if not self.values:
-            return None
-        return float(np.percentile(list(self.values.values()), (1 - 1 / eta) * 100))
-
-
-class Asha:
-    """Asynchronous successive halving in its stopping form, one ladder of rungs per replicate.
-
-    A run is compared only with runs of other configs on the *same replicate*: they met the same seeds, and the
-    siblings of one config never race each other. At each milestone grace * eta^k a run is stopped when its value is
-    strictly below the (1 - 1/eta) percentile of the values recorded there before it; so the first arrival always goes
-    on and ties go on. Source: Li et al. 2020, "A System for Massively Parallel Hyperparameter Tuning", algorithm 2, in
-    the stopping variant of Ray Tune's `ASHAScheduler` with one bracket.
+@dataclass(frozen=True)
+class PolicyOptions:
+    """What a sweep says about its policy; each policy uses what it has a use for.
 
     Args:
-        grace: the first milestone, in epochs (at least 1).
-        eta: the reduction factor (above 1): about 1/eta of the runs pass each milestone.
-        max_epochs: no milestone lies at or beyond it, since a run ends there anyway.
-
-    Raises:
-        ValueError: for an argument outside its range.
+        max_epochs: epochs of a run that is not stopped.
+        seeds: replicates per config of a policy that fixes their number, the most of one that does not; None = its own
+            default.
+        grace: epochs before a run is first judged, at least 1.
+        eta: reduction factor, above 1: about one in `eta` runs passes each rung.
+        budget_epochs: epochs of the whole search, confirmation not counted; None = the policy's own default.
+        stop_regret: expected simple regret, in the unit of the metric, below which a noise-aware search ends.
+        confirm: fresh replicates for the choice and for its closest rival; 0 = none.
+        configs: configs that the sweep asked for; the searcher may have fewer.
+        seed: of posterior draws.
     """
 
-    def __init__(self, *, grace: int, eta: float, max_epochs: int) -> None:
-        if grace < 1 or eta <= 1 or max_epochs < 1:
-            raise ValueError(
-                f"ASHA needs grace >= 1, eta > 1 and max_epochs >= 1, not {grace}, {eta}, {max_epochs}"
-            )
-        self.eta = eta
-        self.milestones = milestones(grace=grace, eta=eta, max_epochs=max_epochs)
-        self._ladders: dict[int, list[Rung]] = {}
-
-    def decide(self, trial_key: str, *, replicate: int, epoch: int, value: float) -> Decision:
-        """Judge the run at the highest milestone that it has reached and was not judged at yet.
-
-        An undefined value (NaN) is neither recorded nor judged: it is not a number to compare.
-        """
-        if math.isnan(value):
-            return CONTINUE
-        ladder = self._ladders.setdefault(replicate, [Rung(m) for m in reversed(self.milestones)])
-        for rung in ladder:
-            if epoch < rung.milestone or trial_key in rung.values:
-                continue
-            threshold, n = rung.threshold(self.eta), len(rung.values)
-            rung.values[trial_key] = value
-            stop = threshold is not None and value < threshold
-            return Decision(Action.STOP if stop else Action.CONTINUE, rung.milestone, value, threshold, n)
-        return CONTINUE
-
-
-def milestones(*, grace: int, eta: float, max_epochs: int) -> tuple[int, ...]:
-    """The epochs grace * eta^k below `max_epochs`, rising."""
-    found = []
-    rung = float(grace)
-    while int(rung) < max_epochs:
-        found.append(int(rung))
-        rung *= eta
-    return tuple(found)
-
-
-#: policy name -> what it does, for help texts and messages.
-POLICIES = {
-    "asha": "stop the weaker runs at rising milestones, compared within each replicate",
-    "none": "run everything to the end",
-}
-
-
-def make_policy(name: str, *, grace: int, eta: float, max_epochs: int) -> Policy:
-    """The policy of that name.
-
-    Raises:
-        ValueError: for a name that is not in `POLICIES`.
-    """
-    if name == "asha":
-        return Asha(grace=grace, eta=eta, max_epochs=max_epochs)
-    if name == "none":
-        return RunAll()
-    raise ValueError(f"policy {name!r} is not known; known: {', '.join(sorted(POLICIES))}")
+    max_epochs: int
+    seeds: int | None = None
+    grace: int = 3
+    eta: float = 3
+    budget_epochs: int | None = None
+    stop_regret: float = 0.002
+    confirm: int = 0
+    configs: int = 16
+    seed: int = 0

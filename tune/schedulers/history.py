@@ -1,0 +1,144 @@
+"""What a policy may look at: the runs of a sweep as they happened, in numbers. Knows neither Ray, nor files, nor configs.
+
+Configs are numbers from 0 in the order in which the searcher proposed them, replicates are numbers from 0, and higher
+values are better: the direction of the metric was settled by the sweep. The same object is kept by a live sweep, by a
+resumed one and by the replay of recorded or simulated curves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from results import RunStatus
+from results.records import FAILURES
+
+#: Why a run is run. *screen*: to find out which configs are worth more; *allocate*: a further seed, or the rest of a
+#: stopped run, of a config that can still be the best; *confirm*: the choice on seeds that took no part in choosing.
+SCREEN, ALLOCATE, CONFIRM = "screen", "allocate", "confirm"
+
+
+@dataclass(slots=True)
+class Run:
+    """One run: a config on a replicate, from its start to its end.
+
+    Args:
+        config: number of the config.
+        replicate: number of the seeds; the same number means the same seeds for every config.
+        stage: why it is run now; a run that is brought to its end later changes its stage.
+        values: the metric after each epoch, from epoch 1 on, higher is better; NaN where it is not defined.
+        best: the best defined value so far; -inf without one.
+        best_epoch: its epoch, the earliest of equals; 0 without one.
+        status: how it ended; None while it has not.
+        paused: it waits, without a slot, for the policy to resume it.
+        screen_epochs: epochs done when its screening ended; None while it is screened.
+    """
+
+    config: int
+    replicate: int
+    stage: str = SCREEN
+    values: list[float] = field(default_factory=list)
+    best: float = -math.inf
+    best_epoch: int = 0
+    status: RunStatus | None = None
+    paused: bool = False
+    screen_epochs: int | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs reported."""
+        return len(self.values)
+
+    @property
+    def pending(self) -> bool:
+        """It has been started, has not ended and is not paused: its outcome is on its way."""
+        return self.status is None and not self.paused
+
+    @property
+    def score(self) -> float | None:
+        """Its best value, if it ended by itself; None otherwise: a stopped or failed run has no score."""
+        return self.best if self.status is RunStatus.FINISHED and self.best_epoch else None
+
+    @property
+    def failed(self) -> bool:
+        """It ended without a score through no choice of the policy: an error, divergence, memory, never a value."""
+        return self.status in FAILURES or (self.status is RunStatus.FINISHED and not self.best_epoch)
+
+    def best_at(self, epoch: int) -> float:
+        """The best defined value of its first `epoch` epochs; -inf without one."""
+        if self.best_epoch and self.best_epoch <= epoch:
+            return self.best
+        return max((value for value in self.values[:epoch] if not math.isnan(value)), default=-math.inf)
+
+
+class History:
+    """The runs so far. A policy reads it; only who runs the trials writes it.
+
+    Attributes:
+        runs: in the order of their first start.
+        configs: configs proposed so far; their numbers are 0 to ``configs - 1``.
+        exhausted: the searcher has no further config to propose.
+        epochs: epochs reported by all runs together.
+    """
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.configs = 0
+        self.exhausted = False
+        self.epochs = 0
+        self._by_key: dict[tuple[int, int], Run] = {}
+        self._by_config: dict[int, list[Run]] = {}
+
+    # ---- what a policy asks -------------------------------------------------------------------------------------
+
+    def run(self, config: int, replicate: int) -> Run | None:
+        """The run of that config on that replicate, if it was ever started."""
+        return self._by_key.get((config, replicate))
+
+    def of(self, config: int) -> list[Run]:
+        """The runs of a config, in the order of their first start."""
+        return self._by_config.get(config, [])
+
+    def pending(self) -> Iterator[Run]:
+        """The runs whose outcome is on its way."""
+        return (run for run in self.runs if run.pending)
+
+    # ---- what who runs the trials tells -------------------------------------------------------------------------
+
+    def add_config(self) -> int:
+        """A config was proposed; returns its number."""
+        self.configs += 1
+        return self.configs - 1
+
+    def start(self, run: Run) -> Run:
+        """A run was started for the first time."""
+        key = (run.config, run.replicate)
+        assert key not in self._by_key, f"run {key} was started twice"
+        self._by_key[key] = run
+        self._by_config.setdefault(run.config, []).append(run)
+        self.runs.append(run)
+        return run
+
+    def reopen(self, run: Run, stage: str) -> None:
+        """A paused or stopped run goes on, from its last epoch."""
+        if run.screen_epochs is None and stage != SCREEN:
+            run.screen_epochs = run.epochs
+        run.stage, run.status, run.paused = stage, None, False
+
+    def report(self, run: Run, value: float) -> None:
+        """A run reported one more epoch; `value` is NaN where the metric is not defined."""
+        run.values.append(value)
+        self.epochs += 1
+        if value > run.best:
+            run.best, run.best_epoch = value, run.epochs
+
+    def pause(self, run: Run) -> None:
+        """A run gave back its slot and waits."""
+        run.paused = True
+
+    def end(self, run: Run, status: RunStatus) -> None:
+        """A run ended."""
+        run.status, run.paused = status, False
+        if run.stage == SCREEN:
+            run.screen_epochs = run.epochs
