@@ -11,12 +11,21 @@ from collections.abc import Callable
 
 from search_spaces.errors import allowed
 from tune.errors import SweepError
-from tune.searchers.base import Searcher
+from tune.searchers.base import Observation, Searcher, observe
 from tune.searchers.grid import GridSearcher
 from tune.searchers.listed import ListedSearcher
 from tune.searchers.random import RandomSearcher
 
-__all__ = ["SEARCHERS", "GridSearcher", "ListedSearcher", "RandomSearcher", "Searcher", "make_searcher"]
+__all__ = [
+    "SEARCHERS",
+    "GridSearcher",
+    "ListedSearcher",
+    "Observation",
+    "RandomSearcher",
+    "Searcher",
+    "make_searcher",
+    "observe",
+]
 
 #: name -> factory, given the points per continuous parameter that only a grid has a use for.
 SEARCHERS: dict[str, Callable[[int], Searcher]] = {

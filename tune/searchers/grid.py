@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 
 from search_spaces import Config, SearchSpace
+from tune.searchers.base import Observation
 
 
 class GridSearcher:
@@ -19,7 +20,13 @@ class GridSearcher:
         self.points = points
 
     def suggest(
-        self, index: int, history: Sequence[Config], *, space: SearchSpace, seed: int
+        self,
+        index: int,
+        history: Sequence[Config],
+        *,
+        space: SearchSpace,
+        seed: int,
+        observed: Sequence[Observation] = (),
     ) -> Config | None:
         """Propose point `index` of the grid; None past its end."""
         return next(islice(space.grid(self.points), index, None), None)

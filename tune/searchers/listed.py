@@ -6,13 +6,20 @@ from collections.abc import Sequence
 
 from search_spaces import Config, SearchSpace
 from tune.errors import SweepError
+from tune.searchers.base import Observation
 
 
 class ListedSearcher:
     """Goes through the fixed configs once, in their order; the seed plays no part."""
 
     def suggest(
-        self, index: int, history: Sequence[Config], *, space: SearchSpace, seed: int
+        self,
+        index: int,
+        history: Sequence[Config],
+        *,
+        space: SearchSpace,
+        seed: int,
+        observed: Sequence[Observation] = (),
     ) -> Config | None:
         """Propose fixed config number `index`; None past the last.
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from numpy.random import PCG64, Generator, SeedSequence
 
 from search_spaces import Config, SearchSpace
+from tune.searchers.base import Observation
 
 DOMAIN = 0x5EA7C4  # keeps these streams apart from the replicates', which start from the same sweep seed
 
@@ -24,7 +25,13 @@ class RandomSearcher:
     """
 
     def suggest(
-        self, index: int, history: Sequence[Config], *, space: SearchSpace, seed: int
+        self,
+        index: int,
+        history: Sequence[Config],
+        *,
+        space: SearchSpace,
+        seed: int,
+        observed: Sequence[Observation] = (),
     ) -> Config | None:
         """Propose the next fixed config, then a random one; None once a finite space is exhausted."""
         seen = {config.config_id for config in history}
