@@ -80,6 +80,9 @@ class History:
         configs: configs proposed so far; their numbers are 0 to ``configs - 1``.
         exhausted: the searcher has no further config to propose.
         epochs: epochs reported by all runs together.
+        finished: runs that ended by themselves.
+        finished_epochs: their epochs together.
+        stages: the stages that a run was started or resumed in so far.
     """
 
     def __init__(self) -> None:
@@ -87,6 +90,10 @@ class History:
         self.configs = 0
         self.exhausted = False
         self.epochs = 0
+        self.finished = 0
+        self.finished_epochs = 0
+        self.stages: set[str] = set()
+        self._pending: dict[tuple[int, int], Run] = {}
         self._by_key: dict[tuple[int, int], Run] = {}
         self._by_config: dict[int, list[Run]] = {}
 
@@ -101,8 +108,8 @@ class History:
         return self._by_config.get(config, [])
 
     def pending(self) -> Iterator[Run]:
-        """The runs whose outcome is on its way."""
-        return (run for run in self.runs if run.pending)
+        """The runs whose outcome is on its way, in the order in which they were last started or resumed."""
+        return iter(self._pending.values())
 
     # ---- what who runs the trials tells -------------------------------------------------------------------------
 
@@ -118,6 +125,7 @@ class History:
         self._by_key[key] = run
         self._by_config.setdefault(run.config, []).append(run)
         self.runs.append(run)
+        self._set_pending(run)
         return run
 
     def reopen(self, run: Run, stage: str) -> None:
@@ -125,6 +133,7 @@ class History:
         if run.screen_epochs is None and stage != SCREEN:
             run.screen_epochs = run.epochs
         run.stage, run.status, run.paused = stage, None, False
+        self._set_pending(run)
 
     def report(self, run: Run, value: float) -> None:
         """A run reported one more epoch; `value` is NaN where the metric is not defined."""
@@ -136,9 +145,19 @@ class History:
     def pause(self, run: Run) -> None:
         """A run gave back its slot and waits."""
         run.paused = True
+        self._pending.pop((run.config, run.replicate), None)
 
     def end(self, run: Run, status: RunStatus) -> None:
         """A run ended."""
         run.status, run.paused = status, False
+        self._pending.pop((run.config, run.replicate), None)
+        if status is RunStatus.FINISHED:
+            self.finished += 1
+            self.finished_epochs += run.epochs
         if run.stage == SCREEN:
             run.screen_epochs = run.epochs
+
+    def _set_pending(self, run: Run) -> None:
+        self.stages.add(run.stage)
+        if run.pending:
+            self._pending[run.config, run.replicate] = run
