@@ -71,6 +71,7 @@ class EpochRecord:
     node: str
     device: str
     timestamp: float
+    event: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class RunRecord:
     error: str | None
     wall_seconds: float
     timestamp: float
+    event: int | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class DecisionRecord:
     reason: str
     policy: str
     timestamp: float
+    event: int | None = None
 
 
 @dataclass(frozen=True)

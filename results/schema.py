@@ -16,7 +16,7 @@ import pyarrow as pa
 from results.errors import StoreError
 
 #: raised by one whenever a table or column is added, removed or changes its meaning; `migration.STEPS` says how.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 VERSION_KEY = b"landslide_tune.schema_version"
 _METADATA = {VERSION_KEY: str(SCHEMA_VERSION).encode()}
 
@@ -39,6 +39,9 @@ _SEEDS = (
     _required("seed_augment", _INT),  # seed of the augmentation
 )
 _TIMESTAMP = _required("timestamp", _FLOAT)  # Unix seconds (UTC) at which the driver received the row
+#: position in the sweep's log, from 1: what happened before what, whatever the clock says. A judgement, and the end of
+#: a run that it stops, have the number of the epoch that was judged. null = recorded by a version before 3.
+_EVENT = pa.field("event", _INT)
 
 EPOCHS = pa.schema(
     [
@@ -66,6 +69,7 @@ EPOCHS = pa.schema(
         _required("node", _TEXT),  # host name of the machine
         _required("device", _TEXT),  # cpu, cuda or the card's name
         _TIMESTAMP,
+        _EVENT,
     ],
     metadata=_METADATA,
 )
@@ -83,6 +87,7 @@ RUNS = pa.schema(
         pa.field("error", _TEXT),  # message of the error; null = none
         _required("wall_seconds", _FLOAT),  # sum of epoch_seconds: no start-up, no waiting
         _TIMESTAMP,
+        _EVENT,
     ],
     metadata=_METADATA,
 )
@@ -97,10 +102,11 @@ DECISIONS = pa.schema(
         pa.field("statistic", _FLOAT),  # what was compared, higher is better; null = nothing was
         pa.field("n", _INT),  # how many values the threshold rests on
         pa.field("threshold", _FLOAT),  # what it was compared with
-        _required("action", _TEXT),  # e.g. continue, stop, start
+        _required("action", _TEXT),  # start, resume, continue, pause, stop, choose; complete before version 3
         _required("reason", _TEXT),  # in words
         _required("policy", _TEXT),  # name of the policy
         _TIMESTAMP,
+        _EVENT,
     ],
     metadata=_METADATA,
 )

@@ -49,6 +49,11 @@ STEPS: tuple[Step, ...] = (
         reason="the table `thresholds` came: the counts of each run's best epoch at 39 thresholds. Version 1 did not "
         "keep them, so runs that it recorded have no rows there.",
     ),
+    Step(
+        version=3,
+        reason="the column `event` came to epochs, decisions and runs: the order of what happened, in which a sweep is "
+        "replayed. Older rows have null there and are replayed in the order in which they arrived.",
+    ),
 )
 
 

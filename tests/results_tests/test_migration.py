@@ -76,6 +76,8 @@ def test_a_store_of_version_1_is_read_and_stays_as_it_is(old: Path) -> None:
     before = on_disk(old)
     store = ResultsStore.read(old)
     assert store.epochs().column("val_iou").to_pylist() == [0.1, 0.2]
+    assert store.epochs().column("event").to_pylist() == [None, None]
+    assert store.runs().column("event").to_pylist() == [None]
     assert store.patches().num_rows == 1
     assert store.thresholds().num_rows == 0
     assert store.thresholds().schema.equals(schema.THRESHOLDS)
