@@ -1,5 +1,38 @@
-"""When a run is stopped: policies as pure Python, to which the Ray adapter is a thin layer."""
+"""What is run and when it is stopped: policies as pure Python, to which the runners are thin layers."""
 
-from tune.schedulers.policy import POLICIES, Action, Asha, Decision, Policy, RunAll, make_policy, milestones
+from tune.schedulers.catalogue import POLICIES, make_policy
+from tune.schedulers.history import ALLOCATE, CONFIRM, SCREEN, History, Run
+from tune.schedulers.policy import (
+    CONTINUE,
+    WAIT,
+    Action,
+    Decision,
+    Finish,
+    Move,
+    Policy,
+    PolicyOptions,
+    Start,
+    Wait,
+)
+from tune.schedulers.rungs import milestones
 
-__all__ = ["POLICIES", "Action", "Asha", "Decision", "Policy", "RunAll", "make_policy", "milestones"]
+__all__ = [
+    "ALLOCATE",
+    "CONFIRM",
+    "CONTINUE",
+    "POLICIES",
+    "SCREEN",
+    "WAIT",
+    "Action",
+    "Decision",
+    "Finish",
+    "History",
+    "Move",
+    "Policy",
+    "PolicyOptions",
+    "Run",
+    "Start",
+    "Wait",
+    "make_policy",
+    "milestones",
+]

@@ -1,4 +1,4 @@
-"""What a policy may look at: the runs of a sweep as they happened, in numbers. Knows neither Ray, nor files, nor configs.
+"""What a policy may look at: the runs of a sweep as they happened, in numbers. Knows neither Ray nor files.
 
 Configs are numbers from 0 in the order in which the searcher proposed them, replicates are numbers from 0, and higher
 values are better: the direction of the metric was settled by the sweep. The same object is kept by a live sweep, by a
