@@ -10,12 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from results.audited import Rows, without_audits
 from results.store import ResultsStore
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a store held; the attributes are described at the methods of `ResultsStore`.
+    """What a store held, without what audits added (`audited.py`); the attributes are methods of `ResultsStore`.
 
     Every ended run is there with all its epochs. A run that is under way may have epochs, and no end. The counts
     of the best epochs, `patches` and `thresholds`, are read when they are first asked for: a ranking needs neither,
@@ -54,11 +55,12 @@ def snapshot(store: ResultsStore) -> Snapshot:
     Raises:
         StoreError: a file cannot be read.
     """
+    rows = without_audits(Rows(store.runs(), store.decisions(), store.epochs()), store.sweep)
     return Snapshot(
         sweep=store.sweep,
-        runs=store.runs(),
-        decisions=store.decisions(),
-        epochs=store.epochs(),
+        runs=rows.runs,
+        decisions=rows.decisions,
+        epochs=rows.epochs,
         configs=store.configs(),
         store=store,
     )
