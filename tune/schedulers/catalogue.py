@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from tune.schedulers.asha import Asha
+from tune.schedulers.halving import SuccessiveHalving
+from tune.schedulers.median import MedianStopping
 from tune.schedulers.policy import Policy, PolicyOptions
 from tune.schedulers.repeats import RunAll
 
@@ -15,7 +17,15 @@ _KINDS: Mapping[str, tuple[str, Callable[[PolicyOptions], Policy]]] = {
         "run every config on all its replicates to the end, config after config",
         partial(RunAll, by_config=True),
     ),
+    "median": (
+        "stop a run below the median of what the others had on average by then, within each replicate",
+        MedianStopping,
+    ),
     "none": ("run everything to the end, replicate after replicate", RunAll),
+    "successive-halving": (
+        "pause all runs of a replicate at rising milestones; the best of them go on",
+        SuccessiveHalving,
+    ),
 }
 
 #: policy name -> what it does, for help texts and messages.
