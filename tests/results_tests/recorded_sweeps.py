@@ -172,6 +172,22 @@ def record_scores(
     return run_dir
 
 
+def record_audit(
+    run_dir: Path, cell: tuple[int, int], score: float, *, ending: RunStatus | None = RunStatus.FINISHED
+) -> None:
+    """An audit runs a stopped run from epoch 4 to epoch 6, where it has `score` at once; None: it has not ended yet."""
+    i, j = cell
+    who: dict[str, Any] = {"trial_key": f"c{i}-r{j}", "config_id": f"c{i}", "replicate": j}
+    with ResultsStore.open(run_dir) as store:
+        store.add_decision(decision_record(action="resume", rung=None, reason="drawn", policy="audit", **who))
+        for epoch in (4, 5, 6):
+            store.add_epoch(epoch_record(epoch=epoch, val_iou=score, stage="audit", **who))
+        if ending is not None:
+            record_counts(store, cell, score)
+            end = {"best_epoch": 4, "best_value": score, "stage": "audit", "status": ending}
+            store.add_run(run_record(epochs=6, **end, **who))
+
+
 def record_counts(store: ResultsStore, cell: tuple[int, int], score: float, *, patches: int = 20) -> None:
     """Pixel counts of a run's best epoch whose IoU at 0.5 is the score, by validation patch and by threshold.
 

@@ -1,4 +1,4 @@
-"""Shares of a finite set from a sample of it: known cases, the limits of the definition, and coverage by enumeration."""
+"""Shares of a finite set from a sample of it: known cases, and coverage by enumeration."""
 
 from __future__ import annotations
 
