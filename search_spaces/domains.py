@@ -74,12 +74,18 @@ class Float:
 
     def sample(self, rng: np.random.Generator) -> float:
         """Draw one value, evenly on the domain's scale."""
-        return self._tidy(self._at(float(rng.random())))
+        return self.tidy(self._at(float(rng.random())))
+
+    def tidy(self, value: float) -> float:
+        """A value within the bounds with as many digits as a drawn one has, still within the bounds."""
+        narrowness = max(abs(self.low), abs(self.high)) / (self.high - self.low)
+        digits = min(SIGNIFICANT_DIGITS + max(0, int(math.log10(narrowness))), 17)
+        return min(max(float(f"{value:.{digits}g}"), self.low), self.high)
 
     def grid(self, points: int) -> tuple[float, ...]:
         """`points` values spaced evenly on the domain's scale, ends included; one point is the middle."""
         ends = {0.0: self.low, 1.0: self.high}
-        spaced = (ends[share] if share in ends else self._tidy(self._at(share)) for share in _shares(points))
+        spaced = (ends[share] if share in ends else self.tidy(self._at(share)) for share in _shares(points))
         return tuple(dict.fromkeys(spaced))
 
     def describe(self) -> str:
@@ -94,11 +100,6 @@ class Float:
         if self.log:
             return math.exp(math.log(self.low) + share * (math.log(self.high) - math.log(self.low)))
         return self.low + share * (self.high - self.low)
-
-    def _tidy(self, value: float) -> float:
-        narrowness = max(abs(self.low), abs(self.high)) / (self.high - self.low)
-        digits = min(SIGNIFICANT_DIGITS + max(0, int(math.log10(narrowness))), 17)
-        return min(max(float(f"{value:.{digits}g}"), self.low), self.high)
 
 
 @dataclass(frozen=True)

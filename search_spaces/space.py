@@ -94,13 +94,20 @@ class SearchSpace:
         from numpy.random import PCG64, Generator, SeedSequence
 
         draw = int(rng.integers(0, 2**63))
+
+        def drawn(parameter: Parameter) -> Value:
+            key = hashlib.sha256(parameter.name.encode("utf-8")).digest()
+            words = [int.from_bytes(key[start : start + 4], "little") for start in (0, 4, 8, 12)]
+            return parameter.domain.sample(Generator(PCG64(SeedSequence(draw, spawn_key=words))))
+
+        return self.choose(drawn)
+
+    def choose(self, pick: Callable[[Parameter], Value]) -> Config:
+        """The config whose active parameters have the values that `pick` gives, asked parents first."""
         chosen = dict(self.constants)
         for parameter in self._ordered:
             if parameter.active(chosen):
-                key = hashlib.sha256(parameter.name.encode("utf-8")).digest()
-                words = [int.from_bytes(key[start : start + 4], "little") for start in (0, 4, 8, 12)]
-                stream = Generator(PCG64(SeedSequence(draw, spawn_key=words)))
-                chosen[parameter.name] = parameter.domain.sample(stream)
+                chosen[parameter.name] = pick(parameter)
         return self._config(chosen)
 
     def grid(self, points: int) -> Iterator[Config]:

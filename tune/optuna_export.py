@@ -11,7 +11,6 @@ import hashlib
 import json
 import re
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from results.ranking import rank_snapshot
 from results.snapshot import Snapshot, snapshot
 from results.storage.location import RunDir, locate
 from tune.errors import SweepError
+from tune.optuna_terms import quiet
 from tune.optuna_trials import study_trials
 
 _HEADING = "the sweep cannot be exported to Optuna"
@@ -93,7 +93,7 @@ def export_study(
     trials = study_trials(seen)
     attributes = _attributes(seen, run_dir)
     content = _digest(attributes, trials)
-    with _quiet(), _opened(storage) as place:
+    with quiet(), _opened(storage) as place:
         current = _existing(place, name, overwrite=overwrite, source=attributes[SOURCE])
         if changed := current != content:
             created = _replaced(place, name, attributes, mode=str(seen.sweep["mode"]))
@@ -195,19 +195,6 @@ def _replaced(place: BaseStorage, name: str, attributes: Mapping[str, Any], *, m
 
 def _without_password(url: str) -> str:
     return re.sub(r"(://[^:/@]*:)[^@/]*@", r"\1***@", url)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna logs every study and warns of what it calls experimental."""
-    level = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(level)
 
 
 @contextmanager

@@ -7,20 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.trial import FrozenTrial, TrialState
 
 from results import RunStatus, StoreError
 from results.schema import config_values
 from results.scores import reopened
 from results.snapshot import Snapshot
-from search_spaces import Choice, Domain, Float, Int, SearchSpace, SpaceError, space_from_mapping
+from search_spaces import Choice, Domain, SearchSpace, SpaceError, space_from_mapping
 from search_spaces.config import same
+from tune.optuna_terms import distribution
 
 #: how each ending is called in Optuna; a run that has not ended is RUNNING, also after an interruption.
 STATES = {
@@ -79,15 +74,6 @@ def searched_domains(space: SearchSpace) -> dict[str, Domain]:
         if len(values) > 1 or any(name not in config for config in space.configs):
             found[name] = Choice(tuple(values))
     return found
-
-
-def distribution(domain: Domain) -> BaseDistribution:
-    """The domain in Optuna's terms."""
-    if isinstance(domain, Float):
-        return FloatDistribution(domain.low, domain.high, log=domain.log)
-    if isinstance(domain, Int):
-        return IntDistribution(domain.low, domain.high, log=domain.log)
-    return CategoricalDistribution(tuple(domain.values))
 
 
 def _space(seen: Snapshot) -> SearchSpace:

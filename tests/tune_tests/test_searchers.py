@@ -78,7 +78,7 @@ def test_listed_search_ignores_the_parameters() -> None:
 
 def test_an_unknown_searcher_is_told_the_sorted_names_and_the_close_one() -> None:
     with pytest.raises(
-        SweepError, match=r"'randon'; did you mean 'random'\? \(allowed: grid, listed, random\)"
+        SweepError, match=r"'randon'; did you mean 'random'\? \(allowed: grid, listed, optuna, random\)"
     ):
         make_searcher("randon")
 

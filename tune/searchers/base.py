@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from results import RunStatus
 from search_spaces import Config, SearchSpace
@@ -15,11 +15,12 @@ from tune.schedulers.history import CONFIRM, Run
 class Observation:
     """What the runs of one config have shown so far; `observe` makes it. Higher values are better.
 
+    Runs that have not ended are not counted; a config of which nothing is known yet has all defaults.
+
     Args:
         mean: the mean of its final scores, over however many replicates ended by themselves; None without one.
         n: how many scores that is.
         n_failed: runs that ended without a score through no choice of the policy.
-        n_pending: runs that have not ended: under way, or paused.
         n_stopped: runs that the policy stopped.
         stopped_epoch: the latest epoch at which one was stopped after it had shown a value; 0 without one.
         stopped_value: the mean of the best values up to that epoch of the runs stopped there; None without one.
@@ -28,7 +29,6 @@ class Observation:
     mean: float | None = None
     n: int = 0
     n_failed: int = 0
-    n_pending: int = 0
     n_stopped: int = 0
     stopped_epoch: int = 0
     stopped_value: float | None = None
@@ -40,7 +40,12 @@ class Searcher(Protocol):
     Suggestion `index` is a pure function of the arguments of `suggest`: a searcher keeps nothing between calls
     that changes an answer, and touches no global generator. So the same sweep seed and the same results give
     the same configs, in any process.
+
+    Attributes:
+        learns: suggestions depend on `observed`, so that they cannot be told before results are in.
     """
+
+    learns: ClassVar[bool]
 
     def suggest(
         self,
@@ -84,7 +89,6 @@ def observe(runs: Iterable[Run]) -> Observation:
         mean=sum(scores) / len(scores) if scores else None,
         n=len(scores),
         n_failed=sum(run.failed for run in searched),
-        n_pending=sum(run.status is None for run in searched),
         n_stopped=len(stopped),
         stopped_epoch=furthest,
         stopped_value=sum(values) / len(values) if values else None,

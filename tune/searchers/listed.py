@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from search_spaces import Config, SearchSpace
 from tune.errors import SweepError
@@ -10,7 +11,9 @@ from tune.searchers.base import Observation
 
 
 class ListedSearcher:
-    """Goes through the fixed configs once, in their order; the seed plays no part."""
+    """Goes through the fixed configs once, in their order; seed and results play no part."""
+
+    learns: ClassVar[bool] = False
 
     def suggest(
         self,

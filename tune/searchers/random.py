@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 from numpy.random import PCG64, Generator, SeedSequence
 
@@ -23,6 +24,8 @@ class RandomSearcher:
 
     Attempt k of suggestion i has a generator of its own, derived from (sweep seed, i, k).
     """
+
+    learns: ClassVar[bool] = False
 
     def suggest(
         self,
