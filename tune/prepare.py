@@ -7,12 +7,13 @@ one patch of this size, its pretrained weights are on this machine.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from landslide import DatasetError, LandslideError, PackedDataset, TrainSettings, open_packed
 from search_spaces import Config
 from tune.errors import SweepError
-from tune.searchers import make_searcher
+from tune.searchers import Searcher, make_searcher
+from tune.space_check import models_of, space_models
 from tune.sweep import Sweep
 
 
@@ -40,22 +41,10 @@ def prepare(
             raise SweepError([*problems, *error.problems]) from error
         raise
     problems += [f"{sweep.data_dir}: {problem}" for problem in data_problems(data)]
-    problems += model_problems(sweep, data)
+    problems += build_problems(sweep_models(sweep), data)
     if problems:
         raise SweepError(problems)
     return data
-
-
-def proposals(sweep: Sweep) -> Iterator[Config]:
-    """The configs that the sweep will try, as far as they do not depend on results."""
-    searcher = make_searcher(sweep.searcher, grid_points=sweep.grid_points)
-    before: list[Config] = []
-    while len(before) < sweep.configs:
-        config = searcher.suggest(len(before), before, space=sweep.space, seed=sweep.seed)
-        if config is None:
-            return
-        before.append(config)
-        yield config
 
 
 def machine_problems(sweep: Sweep) -> list[str]:
@@ -79,23 +68,39 @@ def machine_problems(sweep: Sweep) -> list[str]:
     return found
 
 
-def model_problems(sweep: Sweep, data: PackedDataset) -> list[str]:
-    """Build each kind of model that the sweep will train, once, fetching pretrained weights if it has them."""
+def build_problems(models: Iterable[TrainSettings], data: PackedDataset) -> list[str]:
+    """Build each of the models once, fetching pretrained weights if it has them, and show it one empty patch."""
     from landslide.model import build_model, check_patch_size
 
     found: dict[str, None] = {}
-    tried = set()
-    for config in proposals(sweep):
-        settings = sweep.settings(config)
-        kind = (settings.architecture, settings.backbone, settings.encoder_weights)
-        if kind in tried:
-            continue
-        tried.add(kind)
+    for settings in models:
         try:
             check_patch_size(build_model(settings, data.bands, seed=0), data.bands, data.patch_size)
         except LandslideError as error:
             found.update(dict.fromkeys(_told(problem, settings) for problem in error.problems))
     return list(found)
+
+
+def sweep_models(sweep: Sweep) -> Iterator[TrainSettings]:
+    """Default settings with each architecture, encoder and weights that the sweep will train.
+
+    Where proposals depend on results, those that it may train: all that the space can propose.
+    """
+    searcher = make_searcher(sweep.searcher, grid_points=sweep.grid_points)
+    if searcher.learns:
+        return space_models(sweep.space)
+    return models_of(config.values for config in _foreseen(sweep, searcher))
+
+
+def _foreseen(sweep: Sweep, searcher: Searcher) -> Iterator[Config]:
+    """The configs of a sweep whose searcher does not look at results."""
+    before: list[Config] = []
+    while len(before) < sweep.configs:
+        config = searcher.suggest(len(before), before, space=sweep.space, seed=sweep.seed)
+        if config is None:
+            return
+        before.append(config)
+        yield config
 
 
 def _told(problem: str, settings: TrainSettings) -> str:

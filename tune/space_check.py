@@ -6,7 +6,7 @@ that spaces exist, so the question belongs here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
 from landslide.errors import SettingsError
@@ -60,7 +60,7 @@ def model_problems(space: SearchSpace) -> list[str]:
 
     found: dict[str, None] = {}
     built: set[tuple[str, str]] = set()
-    for settings in _models(space):
+    for settings in space_models(space):
         problems = encoder_problems(settings)
         pair = settings.architecture, settings.backbone
         if not problems and pair not in built:
@@ -73,10 +73,18 @@ def model_problems(space: SearchSpace) -> list[str]:
     return [f"space {space.name!r}: {problem}" for problem in found]
 
 
-def _models(space: SearchSpace) -> Iterator[TrainSettings]:
-    """Default settings with each combination of architecture, encoder and weights that the space proposes."""
+def space_models(space: SearchSpace) -> Iterator[TrainSettings]:
+    """Default settings with each combination of architecture, encoder and weights that the space may propose."""
+    return models_of(_projections(space))
+
+
+def models_of(proposed: Iterable[Mapping[str, Value]]) -> Iterator[TrainSettings]:
+    """Default settings with each combination of architecture, encoder and weights among the values, each once.
+
+    What `settings_problems` rejects is left out.
+    """
     seen: set[tuple[str, str, str | None]] = set()
-    for values in _projections(space):
+    for values in proposed:
         chosen = {name: values[name] for name in MODEL_NAMES if name in values}
         try:
             settings = TrainSettings.from_mapping(chosen)
