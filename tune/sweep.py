@@ -16,15 +16,28 @@ from typing import Any
 from landslide import Seeds, TrainSettings
 from search_spaces import Config, SearchSpace
 from search_spaces.errors import allowed
-from tune.replicates import Replicate, replicate
-from tune.schedulers import POLICIES
-from tune.searchers import SEARCHERS
+from tune.replicates import FIRST_FRESH, Replicate, replicate
+from tune.schedulers import POLICIES, PolicyOptions
+from tune.searchers import SEARCHERS, searcher_problems
 from tune.space_check import settings_problems
 
 #: The metrics a sweep can be judged by and their direction. Both peak at the same epoch (F1 is a rising function of
 #: IoU), which is the epoch whose weights the trial keeps: a metric that peaks elsewhere would judge one model and
 #: export another.
 METRICS = {"val_iou": "max", "val_f1": "max"}
+#: Policies that decide by the results how many replicates a config gets.
+ADAPTIVE = frozenset({"noise-aware"})
+#: Options that not every policy makes use of, and those that do.
+USED_BY = {
+    "stop_regret": frozenset({"noise-aware"}),
+    "confirm": frozenset({"noise-aware"}),
+    "grace": frozenset({"noise-aware", "asha", "successive-halving", "median"}),
+    "eta": frozenset({"noise-aware", "asha", "successive-halving"}),
+}
+#: Replicates of each config under the other policies.
+FIXED_SEEDS = 3
+#: Epochs of an adaptive search, in complete runs of each config; and its fresh seeds.
+USUAL_BUDGET, CONFIRMATIONS = 2, 3
 
 
 @dataclass(frozen=True)
@@ -36,13 +49,20 @@ class Sweep:
         data_dir: the dataset's folder.
         name: for people; the space's name when empty.
         configs: how many configs are tried (a space that is finite may hold fewer).
-        seeds: replicates of each config; every config meets the same seeds.
+        seeds: replicates of each config, and all configs meet the same seeds; None leaves it to the policy: as many as
+            each config needs for `noise-aware`, of which a number here is the most, and 3 for the others.
         max_epochs: epochs of a run that is not stopped.
+        budget_epochs: epochs that the search may spend over all runs, confirmation on top of it; None is
+            2 x configs x max_epochs for `noise-aware` and no limit for the others.
         searcher: how configs are proposed, a name in `SEARCHERS`.
         grid_points: points per continuous parameter for the grid searcher.
-        policy: when a run is stopped, a name in `POLICIES`.
+        policy: what is run, stopped and repeated, a name in `POLICIES`.
         grace: epochs before the policy first judges a run.
         eta: of the runs that reach a milestone, about one in `eta` goes on.
+        stop_regret: the search ends once its choice is expected to be no further than this from the best config, in
+            the unit of the metric.
+        confirm: fresh seeds on which the chosen config and its closest rival are confirmed; None is 3 for `noise-aware`,
+            and the others confirm nothing.
         metric: what runs are judged by, a key of `METRICS`.
         seed: the sweep's seed, from which the configs and all replicates' seeds follow.
         cpus_per_trial: CPU share of a trial; the torch threads of a trial are its whole part, at least 1.
@@ -54,13 +74,16 @@ class Sweep:
     data_dir: Path
     name: str = ""
     configs: int = 16
-    seeds: int = 3
+    seeds: int | None = None
     max_epochs: int = 30
+    budget_epochs: int | None = None
     searcher: str = "random"
     grid_points: int = 3
-    policy: str = "asha"
+    policy: str = "noise-aware"
     grace: int = 3
     eta: int = 3
+    stop_regret: float = 0.002
+    confirm: int | None = None
     metric: str = "val_iou"
     seed: int = 0
     cpus_per_trial: float = 1.0
@@ -87,21 +110,51 @@ class Sweep:
         """`cuda` when trials hold a share of a GPU, else `cpu`."""
         return "cuda" if self.gpus_per_trial > 0 else "cpu"
 
-    def replicates(self) -> tuple[Replicate, ...]:
-        """The replicates that every config meets, in order."""
-        return tuple(replicate(self.seed, index) for index in range(self.seeds))
+    @property
+    def planned_seeds(self) -> int:
+        """Replicates that every config gets; 0 when their number follows from the results."""
+        return 0 if self.policy in ADAPTIVE else self.seeds or FIXED_SEEDS
+
+    def replicate(self, index: int) -> Replicate:
+        """The seeds of a replicate, the same for every config."""
+        return replicate(self.seed, index)
+
+    def policy_options(self) -> PolicyOptions:
+        """What the policy is made with, every default in place."""
+        adaptive = self.policy in ADAPTIVE
+        usual_budget = USUAL_BUDGET * self.configs * self.max_epochs if adaptive else None
+        usual_confirm = CONFIRMATIONS if adaptive else 0
+        return PolicyOptions(
+            max_epochs=self.max_epochs,
+            seeds=self.seeds if adaptive else self.planned_seeds,
+            grace=self.grace,
+            eta=self.eta,
+            budget_epochs=usual_budget if self.budget_epochs is None else self.budget_epochs,
+            stop_regret=self.stop_regret,
+            confirm=usual_confirm if self.confirm is None else self.confirm,
+            configs=self.configs,
+            seed=self.seed,
+        )
 
     def settings(self, config: Config) -> TrainSettings:
         """The complete training settings of a config."""
         return TrainSettings.from_mapping({**dict(config), "epochs": self.max_epochs})
 
     def identity(self, data_id: str) -> dict[str, Any]:
-        """All that decides the numbers of the sweep: what `sweep_id` is computed from."""
+        """All that decides the numbers of the sweep: what `sweep_id` is computed from.
+
+        Options of which the policy makes no use are left out, so that sweeps keep the identity that they had before
+        there were these options.
+        """
+        policy = self.policy_options()
+        later = {"budget_epochs": policy.budget_epochs} if policy.budget_epochs is not None else {}
+        if self.policy in ADAPTIVE:
+            later |= {"stop_regret": policy.stop_regret, "confirm": policy.confirm}
         return {
             "space_id": self.space.space_id,
             "data_id": data_id,
             "configs": self.configs,
-            "seeds": self.seeds,
+            "seeds": policy.seeds,
             "max_epochs": self.max_epochs,
             "searcher": self.searcher,
             "grid_points": self.grid_points,
@@ -112,6 +165,7 @@ class Sweep:
             "seed": self.seed,
             "threads": self.threads,
             "device": self.device,
+            **later,
         }
 
     def sweep_id(self, data_id: str) -> str:
@@ -126,7 +180,7 @@ class Sweep:
             found.append(f"space {self.space.name}: nothing to try; give it `parameters` or `configs`")
         if self.searcher == "listed" and not self.space.configs:
             found.append("searcher: listed needs a space with fixed `configs`; use --searcher random or grid")
-        return [*found, *settings_problems(self.space)]
+        return [*found, *self._useless(), *settings_problems(self.space)]
 
     def _bad_names(self) -> list[str]:
         known: dict[str, Mapping[str, Any]] = {"searcher": SEARCHERS, "policy": POLICIES, "metric": METRICS}
@@ -137,20 +191,43 @@ class Sweep:
                 found.append(f"{option}: {value!r} is not known; {allowed(value, names)}")
         return found
 
+    def _useless(self) -> list[str]:
+        """Options that were given although the policy makes no use of them: whoever gave one expects something of it."""
+        given = {f.name for f in fields(self) if getattr(self, f.name) != f.default} & set(USED_BY)
+        return [
+            f"{name}: policy {self.policy} makes no use of it; leave it out, or use --policy "
+            f"{' or '.join(sorted(USED_BY[name]))}"
+            for name in sorted(given)
+            if self.policy in POLICIES and self.policy not in USED_BY[name]
+        ]
+
     def _bad_numbers(self) -> list[str]:
-        least: dict[str, int] = {
+        least = {
             "configs": 1,
             "seeds": 1,
             "max_epochs": 1,
             "grid_points": 1,
             "grace": 1,
             "eta": 2,
+            "confirm": 0,
         }
         found = [
-            f"{name}: {getattr(self, name)} is too small; at least {low}"
+            f"{name}: {value} is too small; at least {low}"
             for name, low in least.items()
-            if getattr(self, name) < low
+            if (value := getattr(self, name)) is not None and value < low
         ]
+        found += [
+            f"{name}: {value} is too many; replicates from {FIRST_FRESH} on confirm, so at most {FIRST_FRESH}"
+            for name in ("seeds", "confirm")
+            if (value := getattr(self, name)) is not None and value > FIRST_FRESH
+        ]
+        if self.budget_epochs is not None and self.budget_epochs < self.max_epochs:
+            found.append(
+                f"budget_epochs: {self.budget_epochs} is not enough for one run of {self.max_epochs} epochs; at least "
+                f"{self.max_epochs}, or lower --max-epochs"
+            )
+        if not self.stop_regret >= 0:
+            found.append(f"stop_regret: {self.stop_regret} is not a distance; at least 0, for example 0.002")
         if not 0 <= self.seed < 2**63:
             found.append(f"seed: {self.seed} is out of range; 0 to 2^63 - 1")
         if not (math.isfinite(self.cpus_per_trial) and self.cpus_per_trial > 0):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     "--seeds", type=int, help="Replicates of each config; all configs meet the same seeds [default: 3]."
 )
 @click.option("--max-epochs", type=int, help="Epochs of a run that is not stopped [default: 30].")
-@click.option("--searcher", help="How configs are proposed: random, grid or listed [default: random].")
+@click.option("--searcher", help="How configs are proposed: random, grid, listed or optuna [default: random].")
 @click.option("--grid-points", type=int, help="Points per continuous parameter of a grid [default: 3].")
 @click.option("--policy", help="When runs are stopped: asha or none [default: asha].")
 @click.option("--grace", type=int, help="Epochs before a run is first judged [default: 3].")
