@@ -8,6 +8,7 @@ from functools import partial
 from tune.schedulers.asha import Asha
 from tune.schedulers.halving import SuccessiveHalving
 from tune.schedulers.median import MedianStopping
+from tune.schedulers.noise_aware import NoiseAware
 from tune.schedulers.policy import Policy, PolicyOptions
 from tune.schedulers.repeats import RunAll
 
@@ -20,6 +21,10 @@ _KINDS: Mapping[str, tuple[str, Callable[[PolicyOptions], Policy]]] = {
     "median": (
         "stop a run below the median of what the others had on average by then, within each replicate",
         MedianStopping,
+    ),
+    "noise-aware": (
+        "screen every config once, repeat those that can still be the best, confirm the choice on fresh seeds",
+        NoiseAware,
     ),
     "none": ("run everything to the end, replicate after replicate", RunAll),
     "successive-halving": (
