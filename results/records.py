@@ -114,6 +114,7 @@ class DecisionRecord:
     reason: str
     policy: str
     timestamp: float
+    stage: str | None = None
     event: int | None = None
 
 

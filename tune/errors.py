@@ -3,6 +3,7 @@
 ::
 
     SweepError (ValueError)     the declared sweep cannot run: every problem found, reported together
+    PolicyError (RuntimeError)  a policy broke its contract: a fault of the program, never of the user
 """
 
 from __future__ import annotations
@@ -21,3 +22,7 @@ class SweepError(ValueError):
     def __init__(self, problems: Sequence[str] | str, heading: str = "the sweep cannot start") -> None:
         self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
         super().__init__(heading + ":\n" + "\n".join(f"  - {problem}" for problem in self.problems))
+
+
+class PolicyError(RuntimeError):
+    """A policy asked for what cannot be done, or waits for what will never come."""

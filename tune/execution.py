@@ -1,4 +1,4 @@
-"""A `Sweep` being executed: hands out trials, records what they report, asks the policy. Knows neither Ray nor torch.
+"""A `Sweep` being executed: asks the policy, hands out trials, records what they report. Knows neither Ray nor torch.
 
 The Ray driver and the in-process runner are thin layers over this one object, so both take the same decisions.
 All state can be rebuilt by replaying the store: that is how a sweep is resumed.
@@ -6,18 +6,20 @@ All state can be rebuilt by replaying the store: that is how a sweep is resumed.
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from results import ResultsStore, RunStatus, StoreError
+from results import ResultsStore, RunStatus
 from search_spaces import Config
-from tune.finalists import choose_finalists
+from tune.errors import PolicyError
+from tune.event_log import Log, read_log
+from tune.proposals import Proposals
 from tune.recorder import Recorder
-from tune.run_state import ALLOCATE, SCREEN, RunState
-from tune.schedulers import Action, Decision, make_policy
-from tune.searchers import make_searcher
+from tune.replicates import FIRST_FRESH
+from tune.resume import Judged, Rebuilt, is_due, rebuild
+from tune.run_state import RunState, SweepRuns
+from tune.schedulers import CONFIRM, SCREEN, Action, Decision, Finish, History, Policy, Start, make_policy
 from tune.sweep import Sweep
 from tune.trial import RunEnd, TrialSpec
 
@@ -33,48 +35,83 @@ class Execution:
         store: when it holds rows already, they are replayed and only what is missing is run.
         recorder: the translator to that store.
         node: this machine's name, for rows of trials that do not say where they ran.
+        policy: decides what runs and what is stopped; None = the sweep's own. Its `name`, if it has one, stands in the
+            rows of its decisions.
+
+    Attributes:
+        runs: every trial that was ever started, by its key, in the order of the first start.
+        history: the same, as the policy sees it.
+        ended: why the search is over; None while it is not.
     """
 
-    def __init__(self, sweep: Sweep, store: ResultsStore, *, recorder: Recorder, node: str) -> None:
-        self.sweep, self.configs = sweep, list[Config]()
-        self.runs: dict[str, RunState] = {}
+    def __init__(
+        self,
+        sweep: Sweep,
+        store: ResultsStore,
+        *,
+        recorder: Recorder,
+        node: str,
+        policy: Policy | None = None,
+    ) -> None:
+        self.sweep = sweep
         self._recorder, self._node = recorder, node
-        self._searcher = make_searcher(sweep.searcher, grid_points=sweep.grid_points)
-        self._policy = make_policy(
-            sweep.policy, grace=sweep.grace, eta=sweep.eta, max_epochs=sweep.max_epochs
-        )
-        self._screening = self._screen_specs()
-        self._allocating: deque[TrialSpec] | None = None
+        self._policy = policy or make_policy(sweep.policy, sweep.policy_options())
+        self._policy_name = str(getattr(policy, "name", sweep.policy))
+        self._proposals = Proposals(sweep, recorder=recorder, recorded=store.configs().to_pylist())
+        self._sweep_runs = SweepRuns(sweep, self._proposals)
+        self.runs, self.history = self._sweep_runs.by_key, self._sweep_runs.history
+        self.ended: str | None = None
         self._lost: dict[str, str] = {}
         self._running: set[str] = set()
-        self._exhausted = False
-        self._decided: set[tuple[str, str, int | None]] = set()
-        self._replay(store)
+        self._waits_since: tuple[int, int] | None = None
+        log = read_log(store, sweep.metric)
+        found = rebuild(log, self._sweep_runs, proposals=self._proposals, policy=self._policy)
+        self._event, self._chosen = log.last, found.chosen
+        self._repair(found, log)
+        self._interrupted = deque(state for state in self.runs.values() if state.run.pending)
 
     # ---- what a runner calls ------------------------------------------------------------------------------------
 
     def next_trial(self) -> TrialSpec | None:
-        """The next trial to start; None when there is none now (see `done`)."""
-        if len(self._lost) >= MAX_LOST:
+        """The next trial to start; None when there is none now (see `done`).
+
+        Runs that an interruption left open come first, in the order of their start; then the policy is asked.
+
+        Raises:
+            PolicyError: the policy waits although nothing is under way, or asks for what cannot be done.
+        """
+        now = (self._event, len(self._lost))
+        if self.ended is not None or len(self._lost) >= MAX_LOST or self._waits_since == now:
             return None
-        for spec in self._screening:
-            if spec.trial_key not in self.runs or self.runs[spec.trial_key].screen_status is None:
-                return self._start(spec)
-        if self._allocating is None:
-            if self._running or self._lost:
-                return None
-            self._allocating = deque(self._allocate_specs())
-        return self._start(self._allocating.popleft()) if self._allocating else None
+        if self._interrupted:
+            run = self._interrupted.popleft()
+            self._running.add(run.spec.trial_key)
+            return run.spec
+        while isinstance(move := self._policy.next_move(self.history), Start):
+            if (spec := self._start(move)) is not None:
+                return spec
+        if next(self.history.pending(), None) is not None:
+            self._waits_since = now
+        elif isinstance(move, Finish):
+            self._finish(move)
+        else:
+            raise PolicyError(f"policy {self._policy_name} waits for a run to report, and none is under way")
+        return None
+
+    @property
+    def configs(self) -> list[Config]:
+        """The configs that were proposed, in that order."""
+        return self._proposals.configs
 
     @property
     def done(self) -> bool:
-        """Nothing runs and nothing is left to start, now or later."""
+        """After `next_trial` had nothing: whether nothing runs and nothing is left to start, now or later."""
         return not self._running and (self.complete or bool(self._lost))
 
     @property
     def complete(self) -> bool:
-        """Every run that the sweep needs has ended."""
-        return not self._running and not self._lost and self._allocating is not None and not self._allocating
+        """The policy has ended the search, and every run that it started has ended."""
+        return self.ended is not None
 
     @property
     def lost(self) -> Mapping[str, str]:
@@ -82,9 +119,15 @@ class Execution:
         return self._lost
 
     @property
-    def planned(self) -> int:
-        """Configs x replicates, as far as is known: a finite space may hold fewer configs than were asked for."""
-        return (len(self.configs) if self._exhausted else self.sweep.configs) * self.sweep.seeds
+    def planned(self) -> int | None:
+        """Runs of the search: of one that is over those that there were, else configs x replicates; None = not planned.
+
+        A finite space may hold fewer configs than were asked for, and a budget may end the search sooner.
+        """
+        if self.complete:
+            return sum(state.run.stage != CONFIRM for state in self.runs.values())
+        configs = self.history.configs if self.history.exhausted else self.sweep.configs
+        return configs * self.sweep.planned_seeds or None
 
     @property
     def running(self) -> frozenset[str]:
@@ -93,29 +136,38 @@ class Execution:
 
     def known_epochs(self, spec: TrialSpec) -> int:
         """Epochs of the trial that are recorded already."""
-        return len(self.runs[spec.trial_key].values)
+        return self.runs[spec.trial_key].epochs
 
     def on_epoch(self, spec: TrialSpec, metrics: Mapping[str, Any], *, node: str | None = None) -> Action:
-        """A trial reported an epoch; says whether it goes on.
+        """A trial reported an epoch; says whether it goes on, is stopped, or gives its place back for now (PAUSE).
 
         A repeated epoch (its worker died and came back) changes nothing.
         """
-        run = self.runs[spec.trial_key]
-        if run.status is not None:
+        state = self.runs[spec.trial_key]
+        if not state.run.pending:
             return Action.STOP
-        if metrics["epoch"] <= len(run.values):
+        if metrics["epoch"] <= state.epochs:
             return Action.CONTINUE
-        self._recorder.epoch(spec, metrics, node=node or self._node)
-        decision = self._learn(run, metrics)
+        self._event += 1
+        self._recorder.epoch(spec, metrics, node=node or self._node, event=self._event)
+        self._sweep_runs.report(state, metrics)
+        decision = self._policy.judge(state.run, self.history)
+        if is_due(decision):
+            self._record(Judged(state.spec, decision, state.epochs, self._event))
         if decision.action is Action.STOP:
-            self._end(run, RunStatus.STOPPED, self._reason(decision))
+            self._end(state, RunStatus.STOPPED, decision.reason, event=self._event)
+        elif decision.action is Action.PAUSE:
+            self.history.pause(state.run)
+            self._running.discard(spec.trial_key)
+            self._recorder.flush()
         return decision.action
 
     def on_end(self, spec: TrialSpec, end: RunEnd) -> None:
         """A trial ended by itself, or its worker was lost for good. Ends are final: a second one changes nothing."""
-        run = self.runs[spec.trial_key]
-        if run.status is None:
-            self._end(run, RunStatus(end.status), end.reason, end.error)
+        state = self.runs[spec.trial_key]
+        if state.run.pending:
+            self._event += 1
+            self._end(state, RunStatus(end.status), end.reason, event=self._event, error=end.error)
 
     def on_lost(self, spec: TrialSpec, why: str) -> None:
         """A fault that is not the config's took the trial (a full disk, a dataset that cannot be read).
@@ -138,156 +190,99 @@ class Execution:
         self._running.clear()
         self._recorder.flush()
 
-    # ---- stages -------------------------------------------------------------------------------------------------
+    # ---- moves of the policy ------------------------------------------------------------------------------------
 
-    def _screen_specs(self) -> Iterator[TrialSpec]:
-        """Every config on the first replicate, then every config on the second, and so on."""
-        for replicate in self.sweep.replicates():
-            index = 0
-            while (config := self._config(index)) is not None:
-                yield TrialSpec(config, replicate, SCREEN)
-                index += 1
+    def _start(self, move: Start) -> TrialSpec | None:
+        """Begin a run or go on with one; None when the searcher has no further config."""
+        number = move.config
+        if number is None:
+            if self.history.exhausted:
+                raise PolicyError(f"policy {self._policy_name} asks for a further config, and there is none")
+            if self._proposals.next(self.history) is None:
+                self.history.exhausted = True
+                return None
+            number = self.history.configs
+        if problem := start_problem(self.history, move, config=number):
+            raise PolicyError(f"policy {self._policy_name} asks for {problem}")
+        state, action = self._sweep_runs.open(number, move.replicate, move.stage)
+        self._event += 1
+        decision = Decision(action, None, move.statistic, move.threshold, move.n, move.reason)
+        self._record(Judged(state.spec, decision, state.epochs, self._event))
+        self._recorder.flush()  # before the run reports: an epoch without its start has no place in the log
+        self._running.add(state.spec.trial_key)
+        return state.spec
 
-    def _config(self, index: int) -> Config | None:
-        if index < len(self.configs):
-            return self.configs[index]
-        config = self._propose()
-        if config is not None:
-            self._recorder.config(config, origin=self.sweep.searcher)
-        return config
+    def _finish(self, move: Finish) -> None:
+        """The search is over: what is paused stays without a score, and the choice is put on record."""
+        for state in self.runs.values():
+            if state.run.paused:
+                self._event += 1
+                self._end(state, RunStatus.STOPPED, move.reason, event=self._event)
+        if move.chosen is not None and not self._chosen:
+            self._event += 1
+            state = self._sweep_runs.of(self.history.of(move.chosen)[0])
+            decision = Decision(Action.CHOOSE, None, move.statistic, move.threshold, reason=move.reason)
+            self._record(Judged(state.spec, decision, state.epochs, self._event))
+        self._recorder.flush()
+        self.ended = move.reason
 
-    def _propose(self) -> Config | None:
-        """The next config of the searcher, a function of the sweep's seed and of what was proposed before."""
-        if len(self.configs) >= self.sweep.configs:
-            return None
-        index = len(self.configs)
-        config = self._searcher.suggest(index, self.configs, space=self.sweep.space, seed=self.sweep.seed)
-        if config is None:
-            self._exhausted = True
-        else:
-            assert not self.sweep.space.problems_with(config), (
-                "a searcher proposed a config outside its space"
-            )
-            self.configs.append(config)
-        return config
+    def _end(
+        self, state: RunState, status: RunStatus, reason: str, *, event: int, error: str | None = None
+    ) -> None:
+        self.history.end(state.run, status)
+        self._running.discard(state.spec.trial_key)
+        self._record_end(state, reason, event=event, error=error)
 
-    def _allocate_specs(self) -> list[TrialSpec]:
-        """The stopped replicates of the finalists, chosen from what the screening saw and nothing later."""
-        finalists = choose_finalists([run.screened() for run in self.runs.values()])
-        specs = []
-        for run in self.runs.values():
-            config_id = run.spec.config.config_id
-            if run.screen_status is RunStatus.STOPPED and config_id in finalists:
-                spec = TrialSpec(run.spec.config, run.spec.replicate, ALLOCATE)
-                decision = Decision(Action.COMPLETE, n=len(finalists))
-                place = finalists.index(config_id) + 1
-                reason = (
-                    f"its config is finalist {place} of {len(finalists)}, to be complete on every replicate"
-                )
-                self._record_decision(spec, decision, epoch=run.screen_epochs, reason=reason)
-                if run.status in (None, RunStatus.STOPPED):
-                    specs.append(spec)
-        return sorted(specs, key=lambda spec: finalists.index(spec.config.config_id))
+    # ---- records ------------------------------------------------------------------------------------------------
 
-    def _start(self, spec: TrialSpec) -> TrialSpec:
-        if spec.trial_key in self.runs:
-            self.runs[spec.trial_key].reopen(spec)
-        else:
-            self.runs[spec.trial_key] = RunState(spec)
-        self._running.add(spec.trial_key)
-        return spec
+    def _repair(self, found: Rebuilt, log: Log) -> None:
+        """Put on record what a crash has kept from it."""
+        for judged in found.judgements:
+            self._record(judged)
+        for key, judged in found.stops.items():
+            if log.ends.get(key, -1) != judged.event:
+                self._record_end(self.runs[key], judged.decision.reason, event=judged.event)
 
-    # ---- what is learnt -----------------------------------------------------------------------------------------
+    def _record(self, judged: Judged) -> None:
+        about: dict[str, Any] = {
+            "epoch": judged.epoch,
+            "policy": self._policy_name,
+            "event": judged.event,
+        }
+        self._recorder.decision(judged.spec, judged.decision, **about)
 
-    def _learn(self, run: RunState, metrics: Mapping[str, Any]) -> Decision:
-        """One more epoch of a run, live or replayed; the decision is recorded unless the store has it."""
-        value = metrics.get(self.sweep.metric)
-        run.values.append(math.nan if value is None else float(value))
-        run.seconds += float(metrics.get("epoch_seconds") or 0.0)
-        if run.spec.stage != SCREEN:
-            return Decision(Action.CONTINUE)
-        epoch, replicate = len(run.values), run.spec.replicate.index
-        decision = self._policy.decide(
-            run.spec.trial_key, replicate=replicate, epoch=epoch, value=run.values[-1]
-        )
-        if decision.rung is not None:
-            self._record_decision(run.spec, decision, epoch=epoch, reason=self._reason(decision))
-        return decision
-
-    def _record_decision(self, spec: TrialSpec, decision: Decision, *, epoch: int, reason: str) -> None:
-        key = (spec.trial_key, decision.action.value, decision.rung)
-        if key not in self._decided:
-            self._decided.add(key)
-            self._recorder.decision(spec, decision, epoch=epoch, reason=reason, policy=self.sweep.policy)
-
-    def _end(self, run: RunState, status: RunStatus, reason: str, error: str | None = None) -> None:
-        run.settle(status)
-        self._running.discard(run.spec.trial_key)
-        best_epoch, best_value = run.best or (None, None)
+    def _record_end(
+        self, state: RunState, reason: str, *, event: int | None, error: str | None = None
+    ) -> None:
+        assert state.status is not None
+        best_epoch, best_value = state.best or (None, None)
         self._recorder.run(
-            run.spec,
-            status,
-            epochs=len(run.values),
+            state.spec,
+            state.status,
+            epochs=state.epochs,
             best_epoch=best_epoch,
             best_value=best_value,
             reason=reason,
             error=error,
-            wall_seconds=run.seconds,
+            wall_seconds=state.seconds,
+            event=event,
         )
 
-    def _reason(self, decision: Decision) -> str:
-        if decision.threshold is None:
-            return f"first run to reach epoch {decision.rung} on this replicate"
-        side = "below" if decision.action is Action.STOP else "not below"
-        percentile = round((1 - 1 / self.sweep.eta) * 100)
-        return (
-            f"{self.sweep.metric} {decision.statistic:.4f} at epoch {decision.rung} is {side} "
-            f"{decision.threshold:.4f}, percentile {percentile} of the {decision.n} run(s) there before it"
-        )
 
-    # ---- replay -------------------------------------------------------------------------------------------------
+def start_problem(history: History, move: Start, *, config: int) -> str | None:
+    """What keeps a start from being one that makes sense; a fault of the policy.
 
-    def _replay(self, store: ResultsStore) -> None:
-        """Rebuild configs, runs and rungs from the rows, in the order in which they arrived (clocks may jump)."""
-        decisions = store.decisions().to_pylist()
-        self._decided = {(row["trial_key"], row["action"], row["rung"]) for row in decisions}
-        configs = self._replay_configs(store.configs().column("config_id").to_pylist())
-        replicates = self.sweep.replicates()
-        stopped_now = []
-
-        def spec_of(row: Mapping[str, Any]) -> TrialSpec:
-            return TrialSpec(configs[row["config_id"]], replicates[row["replicate"]], row["stage"])
-
-        for row in store.epochs().to_pylist():
-            run = self.runs.setdefault(row["trial_key"], RunState(spec_of(row)))
-            if run.spec.stage != row["stage"]:
-                run.reopen(spec_of(row))
-            decision = self._learn(run, row)
-            if decision.action is Action.STOP:
-                run.settle(RunStatus.STOPPED)
-                stopped_now.append((run, self._reason(decision)))
-        ended = store.runs().to_pylist()
-        for row in ended:
-            run = self.runs.setdefault(row["trial_key"], RunState(spec_of(row)))
-            if run.spec.stage == ALLOCATE and row["stage"] == SCREEN:
-                continue  # its end in the screening; since then it was resumed and has not ended again
-            if run.spec.stage != row["stage"]:
-                run.reopen(spec_of(row))
-            run.settle(RunStatus(row["status"]))
-        recorded = {row["trial_key"] for row in ended}
-        for run, reason in stopped_now:
-            if run.spec.trial_key not in recorded:
-                self._end(run, RunStatus.STOPPED, reason)
-
-    def _replay_configs(self, recorded: Sequence[str]) -> dict[str, Config]:
-        """Propose again what was proposed before; refuses a store whose configs this code would not propose."""
-        for _ in recorded:
-            self._propose()
-        configs = {config.config_id: config for config in self.configs}
-        if strange := sorted(set(recorded) - set(configs)):
-            raise StoreError(
-                f"config {', '.join(strange)}: recorded, but searcher {self.sweep.searcher!r} of this version proposes "
-                "others; resume with the version that began the sweep (sweep.json names it), or start a new one",
-                "the sweep cannot be resumed",
-            )
-        return configs
+    Args:
+        history: the runs so far.
+        move: the start.
+        config: number of its config; that after the last is new.
+    """
+    name = f"config {config} on replicate {move.replicate}"
+    if config > history.configs or (move.config is not None and config == history.configs):
+        return f"{name}, a config that was not proposed"
+    if (move.stage == CONFIRM) != (move.replicate >= FIRST_FRESH):
+        return f"{name} to {move.stage}; replicates from {FIRST_FRESH} on are for confirmation, and only they"
+    run = history.run(config, move.replicate)
+    if run is None or run.paused or (run.status is RunStatus.STOPPED and move.stage != SCREEN):
+        return None
+    return f"{name} to {move.stage}, which {'is under way' if run.pending else f'has ended as {run.status}'}"

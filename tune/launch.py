@@ -141,7 +141,7 @@ def _execute(
         for trial_key, why in execution.lost.items():
             warn(f"{trial_key} was not finished and will be run again by --resume: {why}")
         if complete:
-            store.note({"planned_runs": execution.planned})
+            store.note({"planned_runs": execution.planned, "ended": execution.ended})
             store.compact()
     except StoreError as error:
         warn(str(error))

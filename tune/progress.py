@@ -21,11 +21,14 @@ from rich.text import Text
 from results import RunStatus
 from tune.execution import Execution
 from tune.run_state import RunState
+from tune.schedulers import ALLOCATE, CONFIRM, SCREEN
 
 #: Most rows that the live table shows; the rest are counted.
 ROWS = 12
 #: Seconds between two drawings.
 REDRAW = 0.5
+#: What a search is doing while it starts runs of a stage.
+_DOING = {SCREEN: "screening", ALLOCATE: "repeating", CONFIRM: "confirming"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class Progress:
 
     def __init__(self, execution: Execution, *, slots: int) -> None:
         self._execution, self._slots = execution, max(1, slots)
+        self._budget = execution.sweep.policy_options().budget_epochs
         self._told = {(key, run.spec.stage) for key, run in execution.runs.items() if run.status is not None}
 
     def news(self) -> Iterator[str]:
@@ -76,29 +80,63 @@ class Progress:
                 yield self._ended(run)
 
     def headline(self) -> str:
-        """Runs by state, epochs done, time left."""
+        """Where the search is, runs by state, epochs done, time left."""
         runs = self._execution.runs.values()
         counts = Counter(run.status.value for run in runs if run.status is not None)
+        counts["paused"] = sum(run.run.paused for run in runs)
         ended = (
-            ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items()))
+            ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items()) if n)
             or "none ended"
         )
-        epochs = sum(len(run.values) for run in runs)
         left = self.seconds_left()
-        eta = f" · about {clock_time(left)} left" if left else ""
-        return f"{len(runs)} of {self._execution.planned} runs started · {ended} · {epochs} epochs{eta}"
+        limit = "about" if self._planned is not None else "at most about"
+        eta = f" · {limit} {clock_time(left)} left" if left and not self._execution.complete else ""
+        return f"{self._started()} · {ended} · {self._epochs()}{eta}"
 
     def seconds_left(self) -> float | None:
-        """Expected seconds until the end, from the mean epoch and the mean length of ended runs; None at first."""
+        """Expected seconds until the end, from the mean epoch and the mean length of ended runs; None at first.
+
+        Of a search that decides by its results how many runs it needs, the most: until its budget is spent.
+        """
         runs, sweep = list(self._execution.runs.values()), self._execution.sweep
-        done, seconds = sum(len(run.values) for run in runs), sum(run.seconds for run in runs)
+        done, seconds = sum(run.epochs for run in runs), sum(run.seconds for run in runs)
         if not done:
             return None
-        lengths = [len(run.values) for run in runs if run.status is not None]
+        lengths = [run.epochs for run in runs if run.status is not None]
         expected = statistics.fmean(lengths) if lengths else sweep.max_epochs
-        waiting = self._execution.planned - len(runs)
-        open_runs = [max(1.0, expected - len(run.values)) for run in runs if run.status is None]
-        return (waiting * expected + sum(open_runs)) * seconds / done / self._slots
+        searched, confirmed = self._by_purpose()
+        left = sum(max(1.0, expected - run.epochs) for run in [*searched, *confirmed] if run.run.pending)
+        if self._planned is not None:
+            left += (self._planned - len(searched)) * expected
+        elif self._budget is not None and not confirmed:
+            left = max(left, self._budget - sum(run.epochs for run in searched))
+        return left * seconds / done / self._slots
+
+    @property
+    def _planned(self) -> int | None:
+        return self._execution.planned
+
+    def _by_purpose(self) -> tuple[list[RunState], list[RunState]]:
+        """Runs of the search, and runs that confirm its choice."""
+        runs = list(self._execution.runs.values())
+        confirm = [run for run in runs if run.run.stage == CONFIRM]
+        return [run for run in runs if run.run.stage != CONFIRM], confirm
+
+    def _started(self) -> str:
+        searched, confirmed = self._by_purpose()
+        more = f" and {len(confirmed)} to confirm" if confirmed else ""
+        if self._planned is not None:
+            return f"{len(searched)} of {self._planned} runs started{more}"
+        newest = next(reversed([*searched, *confirmed]), None)
+        at = f"{_DOING.get(newest.run.stage, newest.run.stage)} · " if newest else ""
+        return f"{at}{len(searched)} runs started{more}"
+
+    def _epochs(self) -> str:
+        searched, confirmed = (sum(run.epochs for run in runs) for runs in self._by_purpose())
+        if self._budget is None:
+            return f"{searched + confirmed} epochs"
+        more = f" and {confirmed} to confirm" if confirmed else ""
+        return f"{searched} of {self._budget} epochs{more}"
 
     def render(self) -> RenderableType:
         """The headline and a table of configs."""
@@ -129,8 +167,9 @@ class Progress:
         active = sum(run.spec.trial_key in self._execution.running for run in line.runs)
         ended = sum(run.status is not None for run in line.runs)
         best = max((run.best[1] for run in line.runs if run.best), default=None)
-        state = f"{ended} of {self._execution.sweep.seeds}" + (f", {active} running" if active else "")
-        epochs = str(sum(len(run.values) for run in line.runs))
+        seeds = self._execution.sweep.planned_seeds
+        state = (f"{ended} of {seeds}" if seeds else str(ended)) + (f", {active} running" if active else "")
+        epochs = str(sum(run.epochs for run in line.runs))
         return line.name, state, epochs, mean_and_sd(line.scores), "" if best is None else f"{best:.4f}"
 
     def _ended(self, run: RunState) -> str:
@@ -140,7 +179,7 @@ class Progress:
             if run.best
             else "no value"
         )
-        epochs = f"{len(run.values)} epoch{'' if len(run.values) == 1 else 's'}"
+        epochs = f"{run.epochs} epoch{'' if run.epochs == 1 else 's'}"
         return f"{run.spec.trial_key}: {run.status.value.replace('_', ' ')} after {epochs}, {best}"
 
 

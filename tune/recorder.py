@@ -81,15 +81,17 @@ class Recorder:
             self._store.add_config, ConfigRecord(config.config_id, dict(config), origin, config.label)
         )
 
-    def epoch(self, spec: TrialSpec, metrics: Mapping[str, Any], *, node: str) -> None:
+    def epoch(self, spec: TrialSpec, metrics: Mapping[str, Any], *, node: str, event: int) -> None:
         """A trial reported an epoch; a metric that it did not measure is null, never a number."""
         measured: dict[str, Any] = {name: metrics.get(name) for name in _METRICS}
         who: dict[str, Any] = self._who(spec)
-        where = {"node": node, "device": metrics["device"], "timestamp": self._clock()}
+        where = {"node": node, "device": metrics["device"], "timestamp": self._clock(), "event": event}
         self._write(self._store.add_epoch, EpochRecord(epoch=metrics["epoch"], **who, **where, **measured))
 
-    def decision(self, spec: TrialSpec, decision: Decision, *, epoch: int, reason: str, policy: str) -> None:
-        """The policy judged a run."""
+    def decision(
+        self, spec: TrialSpec, decision: Decision, *, epoch: int, policy: str, event: int | None
+    ) -> None:
+        """The policy started or judged a run, or chose its config."""
         record = DecisionRecord(
             sweep_id=self._sweep_id,
             trial_key=spec.trial_key,
@@ -101,14 +103,16 @@ class Recorder:
             n=decision.n,
             threshold=decision.threshold,
             action=decision.action.value,
-            reason=reason,
+            reason=decision.reason,
             policy=policy,
             timestamp=self._clock(),
+            stage=spec.stage,
+            event=event,
         )
         self._write(self._store.add_decision, record)
 
     def run(self, spec: TrialSpec, status: RunStatus, **outcome: Any) -> None:
-        """A run ended; `outcome` holds epochs, best_epoch, best_value, reason, error and wall_seconds."""
+        """A run ended; `outcome` holds epochs, best_epoch, best_value, reason, error, wall_seconds and event."""
         if outcome["best_epoch"] is not None:
             self._best_counts(spec)
             self.flush()  # before the end is recorded: a run that has ended is never looked at again

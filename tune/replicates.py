@@ -13,6 +13,9 @@ from numpy.random import SeedSequence
 
 from tune.errors import SweepError
 
+#: Replicates from here on confirm the choice. The search uses those below, and never one of these.
+FIRST_FRESH = 1000
+
 DOMAIN = 0x5EED  # keeps these streams apart from the searchers', which start from the same sweep seed
 
 

@@ -57,7 +57,7 @@ def resolved(sweep: Sweep, data: PackedDataset) -> dict[str, Any]:
         "sweep_id": sweep.sweep_id(data.data_id),
         "name": sweep.title,
         "mode": sweep.mode,
-        "replicates": sweep.seeds,
+        "replicates": sweep.planned_seeds,
         **sweep.identity(data.data_id),
         "space": sweep.space.to_dict(),
         "data_dir": str(sweep.data_dir.resolve()),

@@ -1,64 +1,95 @@
-"""What is known of one trial while a sweep runs. Values only: no file, no Ray, no decision."""
+"""What is known of the trials while a sweep runs: each with its spec, and all as the policy sees them.
+
+Values only: no file, no Ray, no decision.
+"""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from results import RunStatus
-from tune.finalists import ScreenedRun
+from tune.proposals import Proposals
+from tune.schedulers import Action, History, Run
+from tune.sweep import Sweep
 from tune.trial import TrialSpec
-
-SCREEN, ALLOCATE = "screen", "allocate"
 
 
 @dataclass
 class RunState:
-    """One trial, from its first epoch to its end.
+    """One trial, from its start to its end.
 
     Args:
         spec: the trial, in its latest stage.
-        values: the metric after each epoch, from 1 on; NaN where it is not defined.
-        status: how it ended; None while it has not (waiting, running, interrupted or being completed).
-        screen_status: how the screening ended for it; None while it has not.
-        screen_epochs: epochs done at that moment.
+        run: the same in numbers, as the history has it.
         seconds: training time so far.
     """
 
     spec: TrialSpec
-    values: list[float] = field(default_factory=list)
-    status: RunStatus | None = None
-    screen_status: RunStatus | None = None
-    screen_epochs: int = 0
+    run: Run
     seconds: float = 0.0
+
+    @property
+    def status(self) -> RunStatus | None:
+        """How it ended; None while it has not (under way, paused, interrupted or being brought to its end)."""
+        return self.run.status
+
+    @property
+    def epochs(self) -> int:
+        """Epochs recorded."""
+        return self.run.epochs
 
     @property
     def best(self) -> tuple[int, float] | None:
         """Epoch (from 1) and value of the best epoch so far; the earliest of equals; None without a value."""
-        defined = [
-            (value, -epoch) for epoch, value in enumerate(self.values, start=1) if not math.isnan(value)
-        ]
-        if not defined:
-            return None
-        value, epoch = max(defined)
-        return -epoch, value
+        return (self.run.best_epoch, self.run.best) if self.run.best_epoch else None
 
-    def settle(self, status: RunStatus) -> None:
-        """The run ended in its present stage."""
-        self.status = status
-        if self.spec.stage == SCREEN:
-            self.screen_status, self.screen_epochs = status, len(self.values)
 
-    def reopen(self, spec: TrialSpec) -> None:
-        """The run goes on in another stage, or again after an interruption."""
-        if self.screen_status is None and spec.stage != SCREEN:
-            self.settle(RunStatus.STOPPED)
-        self.spec, self.status = spec, None
+class SweepRuns:
+    """All trials of a sweep and its history: the same steps for what happens now and for what is replayed.
 
-    def screened(self) -> ScreenedRun:
-        """What the screening saw of it, and nothing later."""
-        finished, stopped = (
-            self.screen_status is status for status in (RunStatus.FINISHED, RunStatus.STOPPED)
-        )
-        values = tuple(self.values[: self.screen_epochs])
-        return ScreenedRun(self.spec.config.config_id, finished, values, failed=not finished and not stopped)
+    Args:
+        sweep: what was declared.
+        proposals: its configs.
+
+    Attributes:
+        by_key: every trial that was ever started, by its key, in the order of the first start.
+        history: the same, as the policy sees it.
+    """
+
+    def __init__(self, sweep: Sweep, proposals: Proposals) -> None:
+        self._sweep, self._proposals = sweep, proposals
+        self.by_key: dict[str, RunState] = {}
+        self.history = History()
+
+    def spec(self, config: int, replicate: int, stage: str) -> TrialSpec:
+        """The trial of a config on a replicate."""
+        return TrialSpec(self._proposals.configs[config], self._sweep.replicate(replicate), stage)
+
+    def of(self, run: Run) -> RunState:
+        """The trial that a run of the history is."""
+        return self.by_key[self.spec(run.config, run.replicate, run.stage).trial_key]
+
+    def open(self, config: int, replicate: int, stage: str) -> tuple[RunState, Action]:
+        """Begin the run of a config on a replicate, or go on with it."""
+        spec = self.spec(config, replicate, stage)
+        state = self.by_key.get(spec.trial_key)
+        if state is not None:
+            self.history.reopen(state.run, stage)
+            state.spec = spec
+            return state, Action.RESUME
+        while self.history.configs <= config:
+            self.history.add_config()
+        # At once, and not when the policy asks for one more: a replay, which does not ask, must come to the same.
+        self.history.exhausted |= self.history.configs >= self._sweep.configs
+        state = RunState(spec, self.history.start(Run(config, replicate, stage)))
+        self.by_key[spec.trial_key] = state
+        return state, Action.START
+
+    def report(self, state: RunState, metrics: Mapping[str, Any]) -> None:
+        """One more epoch of a run; a metric that it did not measure is NaN, never a number."""
+        value = metrics.get(self._sweep.metric)
+        self.history.report(state.run, math.nan if value is None else float(value))
+        state.seconds += float(metrics.get("epoch_seconds") or 0.0)

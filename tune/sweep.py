@@ -61,8 +61,8 @@ class Sweep:
         eta: of the runs that reach a milestone, about one in `eta` goes on.
         stop_regret: the search ends once its choice is expected to be no further than this from the best config, in
             the unit of the metric.
-        confirm: fresh seeds on which the chosen config and its closest rival are confirmed; None is 3 for `noise-aware`,
-            and the others confirm nothing.
+        confirm: fresh seeds on which the chosen config and its closest rival are confirmed; None is 3 for
+            `noise-aware`, and the others confirm nothing.
         metric: what runs are judged by, a key of `METRICS`.
         seed: the sweep's seed, from which the configs and all replicates' seeds follow.
         cpus_per_trial: CPU share of a trial; the torch threads of a trial are its whole part, at least 1.
@@ -147,7 +147,9 @@ class Sweep:
         there were these options.
         """
         policy = self.policy_options()
-        later = {"budget_epochs": policy.budget_epochs} if policy.budget_epochs is not None else {}
+        later: dict[str, Any] = {}
+        if policy.budget_epochs is not None:
+            later["budget_epochs"] = policy.budget_epochs
         if self.policy in ADAPTIVE:
             later |= {"stop_regret": policy.stop_regret, "confirm": policy.confirm}
         return {
@@ -178,8 +180,7 @@ class Sweep:
         found = [*self._bad_names(), *self._bad_numbers()]
         if not self.space.parameters and not self.space.configs:
             found.append(f"space {self.space.name}: nothing to try; give it `parameters` or `configs`")
-        if self.searcher == "listed" and not self.space.configs:
-            found.append("searcher: listed needs a space with fixed `configs`; use --searcher random or grid")
+        found += searcher_problems(self.searcher, self.space)
         return [*found, *self._useless(), *settings_problems(self.space)]
 
     def _bad_names(self) -> list[str]:
@@ -192,7 +193,7 @@ class Sweep:
         return found
 
     def _useless(self) -> list[str]:
-        """Options that were given although the policy makes no use of them: whoever gave one expects something of it."""
+        """Options that were given although the policy makes no use of them; whoever gave one expects it to matter."""
         given = {f.name for f in fields(self) if getattr(self, f.name) != f.default} & set(USED_BY)
         return [
             f"{name}: policy {self.policy} makes no use of it; leave it out, or use --policy "

@@ -34,7 +34,7 @@ def a_sweep(**options: Any) -> Sweep:
     return Sweep(
         space=space,
         data_dir=Path("data"),
-        **{"configs": 6, "seeds": 2, "max_epochs": 9, "grace": 1, **options},
+        **{"configs": 6, "seeds": 2, "max_epochs": 9, "grace": 1, "policy": "asha", **options},
     )
 
 
@@ -111,7 +111,7 @@ def new_store(folder: Path, sweep: Sweep) -> ResultsStore:
         "mode": "max",
         "max_epochs": sweep.max_epochs,
     }
-    return ResultsStore.create(folder, {**about, "replicates": sweep.seeds})
+    return ResultsStore.create(folder, {**about, "replicates": sweep.planned_seeds})
 
 
 def test_without_stopping_every_config_runs_every_replicate_to_the_end(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_asha_stops_runs_and_the_finalists_are_completed_on_every_replicate(tmp_
     complete = [config for config, statuses in by_config.items() if set(statuses) == {"finished"}]
     assert len(complete) >= 2
     assert any("stopped" in statuses for statuses in by_config.values())
-    completed = {d["trial_key"] for d in decisions if d["action"] == "complete"}
+    completed = {d["trial_key"] for d in decisions if d["action"] == "resume"}
     assert completed
     assert all(
         run["stage"] == "allocate" and run["epochs"] == 9 for run in runs if run["trial_key"] in completed
