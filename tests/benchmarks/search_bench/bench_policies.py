@@ -85,17 +85,24 @@ class OneLadder:
 
 
 def in_blocks(configs: int, block: int, replicates: int | None) -> Order:
-    """`block` replicates of a config, then the next config; after the last one, the next replicates of the first."""
-    most = math.inf if replicates is None else replicates // block * block * configs
+    """`block` replicates of a config, then the next config; after the last one, the next replicates of the first.
+
+    With a limit on the replicates, the last blocks are as large as it allows.
+    """
+    whole = math.inf if replicates is None else replicates // block * block * configs
+    rest = 0 if replicates is None else replicates % block
 
     def order(history: History) -> Start | None:
-        number = len(history.runs)
-        if number >= most:
-            return None
-        turn, rest = divmod(number, configs * block)
-        config, replicate = rest // block, turn * block + rest % block
+        number, first, size = len(history.runs), 0, block
+        if number >= whole:
+            assert replicates is not None
+            number, first, size = number - int(whole), replicates - rest, rest
+            if number >= rest * configs:
+                return None
+        turn, place = divmod(number, configs * size)
+        config, replicate = place // size, first + turn * size + place % size
         known = config if config < history.configs else None
-        return Start(known, replicate, f"run {number + 1} in blocks of {block}")
+        return Start(known, replicate, f"run {len(history.runs) + 1}, in blocks of {size}")
 
     return order
 

@@ -18,7 +18,6 @@ from search_bench.problems import Problem
 from tune.replay import Replayed, replay
 from tune.schedulers import History, Policy, PolicyOptions, make_policy
 from tune.schedulers.ledger import FIRST_FRESH, Ledger
-from tune.schedulers.noise_aware import NoiseAware
 
 CONFIRM = 3  # fresh replicates of `noise-aware+confirm`, for the choice and for its rival
 DRAWS = 2000
@@ -133,6 +132,7 @@ def blocks(
         judge: name of a policy.
         repeats: choose by the mean of the configs with a complete block; otherwise by the best single run.
     """
+    block = min(block, problem.replicates or block)
     options = _options(problem, budget, rules)
     stopper = None if judge is None else OneLadder(make_policy(judge, replace(options, budget_epochs=None)))
     order = in_blocks(problem.configs, block, problem.replicates)
@@ -163,7 +163,7 @@ def noise_aware(problem: Problem, budget: int, rules: Rules, *, confirm: int = 0
     """
     fresh = math.ceil(2 * confirm * problem.usual_epochs)
     options = replace(_options(problem, max(budget - fresh, 1), rules), confirm=confirm)
-    done = _searched(NoiseAware(options), problem, budget, rules)
+    done = _searched(make_policy("noise-aware", options), problem, budget, rules)
     belief = beliefs(done.history, problem.max_epochs)
     chosen = belief.choice
     if chosen is None:
