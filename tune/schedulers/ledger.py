@@ -40,6 +40,7 @@ class Ledger:
         self._read = 0
         self._states: list[tuple[bool, RunStatus | None]] = []
         self._config = np.zeros(16, dtype=np.int64)
+        self._replicate = np.zeros(16, dtype=np.int64)
         self._curves = np.zeros((16, max_epochs))
         self._n = 0
 
@@ -77,20 +78,22 @@ class Ledger:
     def _keep(self, run: Run) -> None:
         if self._n == len(self._config):
             self._config = np.concatenate([self._config, np.zeros_like(self._config)])
+            self._replicate = np.concatenate([self._replicate, np.zeros_like(self._replicate)])
             self._curves = np.concatenate([self._curves, np.zeros_like(self._curves)])
         values = np.array(run.values[: self._max_epochs])
         values[np.isnan(values)] = -np.inf
         best = np.maximum.accumulate(values)
         # Before its first defined value a run is where that value is: nothing lower was seen of it.
         best[np.isneginf(best)] = best[np.isfinite(best)][0]
-        self._config[self._n] = run.config
+        self._config[self._n], self._replicate[self._n] = run.config, run.replicate
         self._curves[self._n, : len(best)], self._curves[self._n, len(best) :] = best, best[-1]
         self._n += 1
 
     def evidence(self, n_configs: int) -> Evidence:
-        """Finished and stopped runs as arrays; the large one is a view.
+        """Finished and stopped runs as arrays, the finished by config and replicate.
 
-        A stopped run that goes on counts as what it was at its stop until it has ended.
+        Not in the order in which they were noticed: sums in another order differ in their last bit, and a resumed
+        search notices many at once. A stopped run that goes on counts as what it was at its stop until it has ended.
         """
         stopped = [(run, run.screen_epochs) for run in self.open if run.screen_epochs]
         seen = [(run.config, epochs, run.best_at(epochs)) for run, epochs in stopped]
@@ -100,9 +103,8 @@ class Ledger:
             return np.array([row[at] for row in seen], dtype=np.int64)
 
         best: Floats = np.array([value for _, _, value in seen], dtype=np.float64)
-        return Evidence(
-            n_configs, self._config[: self._n], self._curves[: self._n], column(0), column(1), best
-        )
+        order = np.lexsort((self._replicate[: self._n], self._config[: self._n]))
+        return Evidence(n_configs, self._config[order], self._curves[order], column(0), column(1), best)
 
     def spent(self, history: History) -> int:
         """Epochs of the search, those that confirm not counted."""
