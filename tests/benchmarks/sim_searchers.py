@@ -1,4 +1,4 @@
-"""Does TPE find better configs than random search under seed noise, and what should it be told of configs without a score?
+"""Does TPE find better configs than random search under seed noise, and what to tell it of configs without a score?
 
 A toy objective with a known truth: a learning rate, a mixing share, a choice, and a depth that two of the choices have.
 Each search proposes configs of which the latest few are still running. Printed with standard errors over problems: the
