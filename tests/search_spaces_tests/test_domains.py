@@ -146,3 +146,19 @@ def test_a_senseless_domain_is_refused_with_every_problem(make: object, words: l
     with pytest.raises(SpaceError) as caught:
         make()  # type: ignore[operator]
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("domain", "value", "tidied"),
+    [
+        (Float(0, 1), 0.123456789, 0.123457),
+        (Float(1e-5, 1e-3, log=True), 2.3456789e-4, 2.34568e-4),
+        (Float(0, 0.12345678), 0.12345678, 0.12345678),
+        (Float(0.1234561, 1), 0.1234561, 0.1234561),
+        (Float(1000, 1000.001), 1000.000123456, 1000.00012346),
+    ],
+)
+def test_a_tidied_value_is_short_and_stays_within_the_bounds(
+    domain: Float, value: float, tidied: float
+) -> None:
+    assert domain.tidy(value) == tidied

@@ -243,3 +243,18 @@ def test_the_identity_of_a_space_is_what_is_searched_not_how_it_is_described() -
     renamed = SearchSpace("renamed", SPACE.parameters, SPACE.constants, description="words")
     narrower = SearchSpace("example", (CAP, LOSS, LR), SPACE.constants)
     assert renamed.space_id == SPACE.space_id != narrower.space_id
+
+
+def test_a_config_is_chosen_parents_first_and_only_active_parameters_are_asked_for() -> None:
+    cap = Parameter("cap", Int(1, 9), (Condition("loss", ("bce",)),))
+    space = SearchSpace("s", (cap, Parameter("loss", Choice(("bce", "focal")))), {"lr": 1e-4})
+    for loss, asked_for in (("bce", ["loss", "cap"]), ("focal", ["loss"])):
+        asked: list[str] = []
+
+        def pick(parameter: Parameter, loss: str = loss, asked: list[str] = asked) -> str | int:
+            asked.append(parameter.name)
+            return loss if parameter.name == "loss" else 5
+
+        config = space.choose(pick)
+        assert asked == asked_for
+        assert space.problems_with(config) == []
