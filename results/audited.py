@@ -31,6 +31,25 @@ class Rows:
     epochs: pa.Table
 
 
+@dataclass(frozen=True)
+class Audits:
+    """What audits spent: runs that they brought further, how many of them ended, epochs, seconds of these epochs."""
+
+    runs: int = 0
+    ended: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+
+
+def audits_in(rows: Rows) -> Audits:
+    """Count the rows that `without_audits` leaves out."""
+    audited = pc.field("stage") == AUDIT
+    epochs, ends = rows.epochs.filter(audited), rows.runs.filter(audited).column("trial_key").to_pylist()
+    runs = {*ends, *epochs.column("trial_key").to_pylist()}
+    seconds = pc.sum(epochs.column("epoch_seconds")).as_py() or 0.0
+    return Audits(len(runs), len(ends), epochs.num_rows, float(seconds))
+
+
 def without_audits(rows: Rows, sweep: Mapping[str, Any]) -> Rows:
     """The rows as they would be without audits; the same object when there was none.
 

@@ -111,7 +111,8 @@ class Verdict:
         claim, headline, sentence: what is shown, for machines, for people in a hurry, and with what fresh seeds say and
             what has no score.
         metric, mode: what was compared; ``mode`` says which direction is better.
-        best, best_name: config with the best mean; None without a result.
+        best, best_name: config with the best mean; None without a result. Of an adaptive search: with the best expected
+            score, as in `chosen`.
         indistinguishable: ids of the best config and of those not shown to be worse.
         comparisons: the best against each other config, in the order of the ranking.
         seed_noise: between seeds of one config, pooled.
@@ -119,7 +120,8 @@ class Verdict:
         pair_correlation: share of the seed variance that pairing removed; None = cannot be estimated.
         expected: what the best config will score; None without a result.
         confirmed: what it scored on fresh seeds; None when there are none.
-        chances: of each compared config, in the order of their effects; empty when the noise is unknown.
+        chances: of each compared config, in the order of their effects; empty when the noise is unknown. Of an
+            adaptive search: of every config of which anything is known, in the order of the ranking.
         tolerance: differences up to it do not matter: the `near` of the chances.
         gap, seeds, more_seeds: observed difference of the first two; seeds per config with which a true
             difference of that size is shown with `power`; how many more than now. None = not applicable, or
@@ -131,6 +133,11 @@ class Verdict:
         n_uncompared: finished runs of configs that were stopped on other seeds.
         n_failed, n_stopped, n_missing: runs without a score; missing are those that have not ended.
         n_confirmations: ended runs on fresh seeds, of any config; in none of the numbers above.
+        n_audits: runs that were brought to their end after the search, to audit the stopping; they count as stopped.
+        adaptive: whether the search decided by the scores how many seeds each config gets.
+        ended: what ended that search, in words; None while it goes on, or when nobody wrote it down.
+        chosen: the config that the search recorded as its choice; None without such a record. With the rows that it
+            was chosen by, it is `best`.
         plan_final: False when `n_runs` and `n_missing` are upper bounds: the search is not over.
         notes: what a careful reader should know.
     """
@@ -167,6 +174,10 @@ class Verdict:
     n_stopped: int
     n_missing: int
     n_confirmations: int
+    n_audits: int
+    adaptive: bool
+    ended: str | None
+    chosen: str | None
     plan_final: bool
     notes: tuple[str, ...]
 

@@ -17,6 +17,8 @@ class Plan:
         replicates: runs planned for every config; 0 = not planned. More are welcome.
         runs: runs planned for the whole sweep; None = only the configs that are known.
         final: False when `runs` is only an upper bound, because the search may still end with fewer configs.
+        adaptive: the search decided itself, by the scores it saw, how many runs each config gets.
+        ended: what ended the search, in words; None while it has not ended, or where nobody wrote it down.
     """
 
     metric: str
@@ -24,6 +26,8 @@ class Plan:
     replicates: int
     runs: int | None = None
     final: bool = True
+    adaptive: bool = False
+    ended: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse an unknown mode with a ValueError."""
@@ -35,14 +39,19 @@ class Plan:
         """The plan in `sweep.json`.
 
         ``planned_runs`` is the number of runs once the search is over. Before that, or in a sweep that never
-        said it, ``configs`` times ``replicates`` bounds it from above.
+        said it, ``configs`` times ``replicates`` bounds it from above. ``replicates`` of 0 marks a search that
+        decided itself how many seeds each config gets: there only runs that were started can be missing.
         """
+        metric, mode, ended = str(sweep["metric"]), str(sweep["mode"]), sweep.get("ended")
+        ended = str(ended) if ended else None
+        if sweep.get("replicates") == 0:
+            return cls(metric, mode, 0, adaptive=True, ended=ended)
         replicates = _count(sweep.get("replicates")) or 0
         runs, asked = _count(sweep.get("planned_runs")), _count(sweep.get("configs"))
         final = runs is not None or not asked
         if runs is None and asked:
             runs = asked * replicates or None
-        return cls(str(sweep["metric"]), str(sweep["mode"]), replicates, runs, final)
+        return cls(metric, mode, replicates, runs, final, ended=ended)
 
     @property
     def sign(self) -> int:

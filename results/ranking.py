@@ -7,6 +7,9 @@
   the runs that were not stopped are the config's lucky ones; the run itself is missing until it ends.
 - Failed runs are counted beside the mean, missing runs (interrupted sweep) too; neither is ever filled in.
 - Configs with some missing runs are ranked among the complete ones, by what they have.
+- Where the search decided itself how many seeds a config gets, configs with final scores are ranked by the posterior
+  that it allotted them by (`evidence.py`), and so are the stopped ones after them: a plain mean would put one lucky
+  run before thirty.
 - Confirmation runs, on seeds that took no part in choosing, are kept apart: they rank nothing.
 
 Says nothing about which difference is real: that is `verdict.py`.
@@ -16,15 +19,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from results.curves import Curves, read_curves
+from results.evidence import expectations
 from results.naming import descriptions
 from results.plan import Plan
+from results.ranked_config import ConfigState, RankedConfig
 from results.records import FAILURES, RunStatus
 from results.schema import config_values
 from results.scores import CONFIRM, RankedRun, finite, read_runs
@@ -37,79 +42,30 @@ if TYPE_CHECKING:
 
     from results.store import ResultsStore
 
+__all__ = ["ALPHA", "ConfigState", "RankedConfig", "Ranking", "rank", "rank_snapshot", "rank_store"]
 
 #: one minus the coverage of every interval.
 #: Not an argument: it is not to be chosen after a look at the data.
 ALPHA = 0.05
 
 
-class ConfigState(StrEnum):
-    """How far the runs of a config got."""
-
-    COMPLETE = "complete"  #: every planned run finished or failed, at least one finished
-    INCOMPLETE = "incomplete"  #: some planned runs have not ended, none was stopped by the policy
-    STOPPED = "stopped"  #: the policy stopped at least one run, which is not at its end yet: no final score
-    FAILED = "failed"  #: every planned run failed
-
-
-@dataclass(frozen=True)
-class RankedConfig:
-    """One row of the ranking. Numbers are in the metric's own direction; None = cannot be computed.
-
-    Attributes:
-        position: from 1.
-        config_id, label, values: the config.
-        description: the few of its values that tell it apart from the other configs; may be empty.
-        state: see `ConfigState`.
-        runs: every run that left a trace, by replicate, without those of the next line.
-        confirmations: the runs of stage ``confirm``, by replicate; no number below but `epochs` knows them.
-        n: runs with a score.
-        mean, sd: over these runs.
-        low, high: t interval of the mean with the sd pooled over configs; holds for one config at a time.
-        n_failed, n_stopped, n_missing: runs without a score, by reason.
-        epochs: spent on all runs.
-        common_epoch, common_value: for stopped configs: the largest epoch that all of its runs reached, and
-            the mean of their best values up to it. Not comparable with final scores.
-    """
-
-    position: int
-    config_id: str
-    label: str | None
-    values: Mapping[str, object]
-    description: str
-    state: ConfigState
-    runs: tuple[RankedRun, ...]
-    confirmations: tuple[RankedRun, ...]
-    n: int
-    mean: float | None
-    sd: float | None
-    low: float | None
-    high: float | None
-    n_failed: int
-    n_stopped: int
-    n_missing: int
-    epochs: int
-    common_epoch: int | None
-    common_value: float | None
-
-    @property
-    def short(self) -> str:
-        """The label, or the beginning of the id."""
-        return self.label or self.config_id[:8]
-
-    @property
-    def name(self) -> str:
-        """The label, or the beginning of the id and what tells the config apart."""
-        return f"{self.short} ({self.description})" if self.description and not self.label else self.short
-
-
 @dataclass(frozen=True)
 class Ranking:
-    """Configs from the best to the worst, and what they were ranked by."""
+    """Configs from the best to the worst, and what they were ranked by.
+
+    Attributes:
+        plan: the metric, and how many runs were planned.
+        alpha: one minus the coverage of every interval.
+        rows: the configs.
+        chosen: id of the config that the search recorded as its choice; None without such a record.
+        n_audits: stopped runs that were brought to their end afterwards, to audit the stopping: here they are stopped.
+    """
 
     plan: Plan
     alpha: float
     rows: tuple[RankedConfig, ...]
+    chosen: str | None = None
+    n_audits: int = 0
 
     @property
     def metric(self) -> str:
@@ -166,11 +122,13 @@ def rank_store(store: ResultsStore) -> Ranking:
 
 def rank_snapshot(seen: Snapshot) -> Ranking:
     """`rank` what was read from a run directory, by its own sweep."""
-    return rank(seen.epochs, seen.runs, seen.configs, Plan.of(seen.sweep))
+    ranking = rank(seen.epochs, seen.runs, seen.configs, Plan.of(seen.sweep))
+    choices = seen.decisions.filter(pc.field("action") == "choose").column("config_id").to_pylist()
+    return replace(ranking, chosen=choices[-1] if choices else None, n_audits=seen.audits.runs)
 
 
 def rank(epochs: pa.Table, runs: pa.Table, configs: pa.Table, plan: Plan) -> Ranking:
-    """Rank configs by the mean of their runs' final scores.
+    """Rank configs by the mean of their runs' final scores, or by their posterior when the plan is adaptive.
 
     Ties keep the order of the config ids.
 
@@ -201,6 +159,7 @@ def rank(epochs: pa.Table, runs: pa.Table, configs: pa.Table, plan: Plan) -> Ran
     ]
     _add_common(drafts, curves, sign)
     _add_intervals(drafts, sign)
+    _add_expected(drafts, curves, plan)
     drafts.sort(key=lambda draft: _order(draft, sign))
     rows = tuple(RankedConfig(position=i, **draft) for i, draft in enumerate(drafts, start=1))
     return Ranking(plan, ALPHA, rows)
@@ -275,6 +234,14 @@ def _add_intervals(drafts: list[dict[str, Any]], sign: int) -> None:
         draft |= {"sd": finite(sd), "low": finite(low), "high": finite(high)}
 
 
+def _add_expected(drafts: list[dict[str, Any]], curves: Curves, plan: Plan) -> None:
+    """What every draft is expected to score, if the number of its seeds depended on its scores."""
+    runs = {draft["config_id"]: draft["runs"] for draft in drafts if plan.adaptive}
+    found = expectations(runs, curves, sign=plan.sign, alpha=ALPHA)
+    for draft in drafts:
+        draft["expected"] = found.get(draft["config_id"])
+
+
 def _matrix(groups: list[tuple[RankedRun, ...]], sign: int) -> Floats:
     width = max((run.replicate for runs in groups for run in runs), default=-1) + 1
     matrix = np.full((len(groups), width), np.nan)
@@ -290,11 +257,16 @@ _GROUPS = {ConfigState.COMPLETE: 0, ConfigState.INCOMPLETE: 0, ConfigState.STOPP
 
 
 def _order(draft: Mapping[str, Any], sign: int) -> tuple[float, float, float, str]:
-    """Sort key: final scores or not, then (for stopped configs) how far it got, then the value, then the id."""
+    """Sort key: final scores or not, then (for stopped configs) how far it got, then the value, then the id.
+
+    Expected scores make stopped configs comparable at whatever epoch they were stopped.
+    """
     value = draft["mean"] if draft["mean"] is not None else draft["common_value"]
+    if expected := draft["expected"]:
+        value = expected.mean
     return (
         _GROUPS[draft["state"]],
-        -(draft["common_epoch"] or 0),
+        0 if expected else -(draft["common_epoch"] or 0),
         -sign * value if value is not None else math.inf,
         draft["config_id"],
     )

@@ -14,7 +14,9 @@ _MOST_NAMES = 4
 
 
 def sentences(facts: Mapping[str, Any], ranking: Ranking) -> tuple[str, ...]:
-    """The claim with what is needed to go further, then what fresh seeds say, then what failed; those that apply.
+    """The claim with what is needed to go further, what fresh seeds say, what ended the search, and what has no score.
+
+    Those that apply.
 
     Args:
         facts: the fields of a `Verdict`, without its sentences.
@@ -29,7 +31,7 @@ def sentences(facts: Mapping[str, Any], ranking: Ranking) -> tuple[str, ...]:
         text = _tied(facts, ranking)
     else:
         text = _too_little(facts, ranking)
-    return tuple(part for part in (text, _confirmed(facts, ranking), _left_out(facts)) if part)
+    return tuple(part for part in (text, _confirmed(facts, ranking), _ended(facts), _left_out(facts)) if part)
 
 
 def _one_best(facts: Mapping[str, Any]) -> str:
@@ -50,18 +52,29 @@ def _tied(facts: Mapping[str, Any], ranking: Ranking) -> str:
     tied = [rows[config_id] for config_id in facts["indistinguishable"]]
     worse = len(rows) - len(tied)
     head, names = "", [row.name for row in tied]
-    if (worse or len(tied) > 2) and facts["gap"]:
+    if (worse or len(tied) > 2) and (facts["gap"] or facts["adaptive"]):
         head = f"{facts['best_name']} {_lead(facts, ranking)}, but "
         names[0] = tied[0].short  # named in full just before
     text = f"{head}{_listed(names)} cannot be told apart with {_range([row.n for row in tied])}"
     if worse:
         text += " (the other config is worse)" if worse == 1 else f" (the other {worse} configs are worse)"
+    if facts["adaptive"]:
+        return f"{text}; {_near(facts)}."
     if not facts["gap"]:
         return f"{text}; {_equal(tied)}."
     need = f"a difference of {facts['gap']:.4f}, the one seen between the first two"
     if facts["more_seeds"] is None:
         return f"{text}; no reasonable number of seeds would show {need}."
     return f"{text}; about {facts['more_seeds']} more per config would be needed for {need}."
+
+
+def _near(facts: Mapping[str, Any]) -> str:
+    """How good a choice the best config is, for a search that gave out its seeds to find out just that."""
+    chance = next(chance for chance in facts["chances"] if chance.config_id == facts["best"])
+    return (
+        f"with probability {chance.near:.0%} it is within {facts['tolerance']:g} of the best of all configs started, "
+        f"expected regret {chance.regret:.4f}"
+    )
 
 
 def _equal(tied: list[RankedConfig]) -> str:
@@ -73,6 +86,8 @@ def _equal(tied: list[RankedConfig]) -> str:
 
 def _lead(facts: Mapping[str, Any], ranking: Ranking) -> str:
     """Why the best config is named first; its plain mean need not be the best one."""
+    if facts["adaptive"]:
+        return "has the best expected score"
     if facts["best"] == ranking.scored[0].config_id:
         return "has the best mean"
     return "is ahead on equal seeds"
@@ -94,6 +109,10 @@ def _too_little(facts: Mapping[str, Any], ranking: Ranking) -> str:
         return (
             f"{exactly}: nothing was measured about the seed noise, {that_is_all} "
             "Check that the seeds reach the training, or add seeds."
+        )
+    if facts["adaptive"] and facts["ended"]:
+        return (
+            f"No config was repeated, so the seed noise is unknown, {that_is_all} A larger budget would leave room."
         )
     missing = any(row.n_missing for row in ranking.scored)
     failed = any(row.n_failed for row in ranking.scored)
@@ -135,6 +154,14 @@ def _confirmed(facts: Mapping[str, Any], ranking: Ranking) -> str:
         ends = f" [{found.difference_low:.4f}, {found.difference_high:.4f}]"
     there = f"{abs(found.difference):.4f} {side} {rival.short} (difference {found.difference:+.4f}{ends})"
     return f"{text}; there it was {there}."
+
+
+def _ended(facts: Mapping[str, Any]) -> str:
+    """What ended a search that decides itself when it knows enough."""
+    if not facts["ended"]:
+        return ""
+    reason = str(facts["ended"]).strip().rstrip(".")
+    return f"The search ended because {reason[:1].lower()}{reason[1:]}."
 
 
 def _left_out(facts: Mapping[str, Any]) -> str:

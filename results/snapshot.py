@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from results.audited import Rows, without_audits
+from results.audited import Audits, Rows, audits_in, without_audits
 from results.store import ResultsStore
 
 
@@ -20,7 +20,7 @@ class Snapshot:
 
     Every ended run is there with all its epochs. A run that is under way may have epochs, and no end. The counts
     of the best epochs, `patches` and `thresholds`, are read when they are first asked for: a ranking needs neither,
-    and a large sweep has hundreds of thousands of them.
+    and a large sweep has hundreds of thousands of them. `audits` counts what was left out.
     """
 
     sweep: Mapping[str, Any]
@@ -29,6 +29,7 @@ class Snapshot:
     epochs: pa.Table
     configs: pa.Table
     store: ResultsStore = field(repr=False, compare=False)
+    audits: Audits = field(default_factory=Audits)
 
     @cached_property
     def patches(self) -> pa.Table:
@@ -55,7 +56,8 @@ def snapshot(store: ResultsStore) -> Snapshot:
     Raises:
         StoreError: a file cannot be read.
     """
-    rows = without_audits(Rows(store.runs(), store.decisions(), store.epochs()), store.sweep)
+    stored = Rows(store.runs(), store.decisions(), store.epochs())
+    rows = without_audits(stored, store.sweep)
     return Snapshot(
         sweep=store.sweep,
         runs=rows.runs,
@@ -63,4 +65,5 @@ def snapshot(store: ResultsStore) -> Snapshot:
         epochs=rows.epochs,
         configs=store.configs(),
         store=store,
+        audits=audits_in(stored),
     )

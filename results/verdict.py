@@ -64,13 +64,7 @@ def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
         **_counts(ranking),
     }
     facts |= _compared(ranking, fit, started, power) | _winner(ranking, fit, seed) if fit else _nothing()
-    if rows and rows[0].config_id != facts["best"]:
-        best = ranking.row(facts["best"])
-        if best and best.mean is not None and _differ(best.mean, rows[0].mean):
-            facts["notes"] += (
-                f"On equal seeds {best.name} is ahead of {rows[0].name}, whose plain mean is better: "
-                "they were not scored on the same seeds.",
-            )
+    facts["notes"] += _notes_on_best(ranking, facts["best"])
     said = sentences(facts, ranking)
     return Verdict(headline=said[0], sentence=" ".join(said), **facts)
 
@@ -84,6 +78,11 @@ def write_verdict(verdict: Verdict, path: Path) -> None:
     replace_text(path, json.dumps(verdict.to_dict(), indent=2, ensure_ascii=False) + "\n")
 
 
+def _best(ranking: Ranking, fit: BlockFit) -> int:
+    """Row of `Ranking.scored` of the best config: on equal seeds, or the one that an adaptive search goes by."""
+    return 0 if ranking.plan.adaptive else int(np.nanargmax(fit.effects))
+
+
 def _nothing() -> dict[str, Any]:
     none = dict.fromkeys(("best", "best_name", "expected", "confirmed", "gap", "seeds", "more_seeds"))
     return {"claim": Claim.NO_RESULT, "indistinguishable": (), "comparisons": (), "chances": (), **none}
@@ -91,7 +90,7 @@ def _nothing() -> dict[str, Any]:
 
 def _winner(ranking: Ranking, fit: BlockFit, seed: int) -> dict[str, Any]:
     """What the best config is worth."""
-    best, rng = int(np.nanargmax(fit.effects)), np.random.default_rng(seed)
+    best, rng = _best(ranking, fit), np.random.default_rng(seed)
     return {
         "expected": expected_score(ranking, best, rng=rng),
         "confirmed": confirmed_score(ranking, ranking.scored[best]),
@@ -102,7 +101,7 @@ def _winner(ranking: Ranking, fit: BlockFit, seed: int) -> dict[str, Any]:
 def _compared(ranking: Ranking, fit: BlockFit, started: int, power: float) -> dict[str, Any]:
     """Everything that depends on which config is best."""
     rows, matrix = ranking.scored, ranking.matrix()
-    best = int(np.nanargmax(fit.effects))
+    best = _best(ranking, fit)
     comparisons = tukey_against(fit, best, alpha=ranking.alpha, family=started)
     order = sorted((i for i in range(len(rows)) if i != best), key=lambda i: -fit.effects[i])
     tied = not_distinguishable(comparisons, best)
@@ -168,6 +167,10 @@ def _counts(ranking: Ranking) -> dict[str, Any]:
         "n_stopped": sum(row.n_stopped for row in rows),
         "n_missing": ranking.n_missing,
         "n_confirmations": sum(run.status is not None for row in rows for run in row.confirmations),
+        "n_audits": ranking.n_audits,
+        "adaptive": ranking.plan.adaptive,
+        "ended": ranking.plan.ended,
+        "chosen": ranking.chosen,
         "plan_final": ranking.plan.final,
     }
 
@@ -194,7 +197,16 @@ def _notes(ranking: Ranking) -> tuple[str, ...]:
         notes.append(
             "Failed runs are left out of the means. If a config fails on hard seeds, its mean flatters it."
         )
-    if ranking.n_missing and ranking.plan.final:
+    if ranking.n_audits:
+        runs = "1 stopped run was" if ranking.n_audits == 1 else f"{ranking.n_audits} stopped runs were"
+        notes.append(
+            f"{runs} brought to the end afterwards to audit the stopping; here they count as stopped, as before."
+        )
+    if ranking.plan.adaptive and not ranking.plan.ended:
+        notes.append(
+            "The search has not ended, or was interrupted: more runs may follow, and the choice may change."
+        )
+    elif ranking.n_missing and ranking.plan.final:
         notes.append("Some planned runs are missing: the sweep was interrupted or is still running.")
     elif ranking.n_missing:
         notes.append(
@@ -202,6 +214,27 @@ def _notes(ranking: Ranking) -> tuple[str, ...]:
             "or its space holds fewer configs than it was asked for."
         )
     return tuple(notes)
+
+
+def _notes_on_best(ranking: Ranking, best_id: str | None) -> tuple[str, ...]:
+    """Where the best config is not the one that a reader expects."""
+    best, rows = ranking.row(best_id or ""), ranking.scored
+    if best is None:
+        return ()
+    if ranking.plan.adaptive:
+        chosen = ranking.row(ranking.chosen or "")
+        if chosen is None or chosen is best:
+            return ()
+        return (
+            f"The search chose {chosen.name} by the runs that it had; by all runs recorded by now, {best.name} is "
+            "expected to score more.",
+        )
+    if best is not rows[0] and best.mean is not None and _differ(best.mean, rows[0].mean):
+        return (
+            f"On equal seeds {best.name} is ahead of {rows[0].name}, whose plain mean is better: "
+            "they were not scored on the same seeds.",
+        )
+    return ()
 
 
 def _spread_of(noise: Any) -> SpreadEstimate:

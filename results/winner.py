@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from results.claims import Chance, ConfirmedScore, ExpectedScore
+from results.evidence import TOLERANCE
 from results.ranking import ALPHA, RankedConfig, Ranking
 from results.scores import RankedRun, finite
 from results.statistics.blocks import BlockFit, Noise, config_means, fit_blocks, noise_from
@@ -19,21 +20,34 @@ from results.statistics.probability import probability_best
 from results.statistics.shrinkage import confirmed_mean, expected_scores
 from results.statistics.variances import noise_of_config
 
-#: a difference of the metric that nobody would act upon.
-TOLERANCE = 0.005
 #: posterior draws, and how many numbers they may fill: fewer draws for thousands of configs.
 _DRAWS, _MOST_NUMBERS = 10_000, 4_000_000
 
 
 def expected_score(ranking: Ranking, best: int, *, rng: np.random.Generator) -> ExpectedScore:
-    """What config `best` (row of `ranking.scored`) will score on new seeds, beside the best single run."""
-    matrix = ranking.matrix()
-    means, _ = config_means(matrix)
-    posterior = expected_scores(matrix, rng=rng, alpha=ranking.alpha, draws=_draws(len(matrix)))
+    """What config `best` (row of `ranking.scored`) will score on new seeds, beside the best single run.
+
+    Where the search decided itself how many seeds a config gets, this is the posterior that it decided by.
+    """
     finished = [
         (ranking.sign * run.score, row) for row in ranking.rows for run in row.runs if run.score is not None
     ]
     single, owner = max(finished, key=lambda item: item[0])
+    if found := ranking.scored[best].expected:
+        mean = ranking.scored[best].mean
+        assert mean is not None, "a scored config has a mean"
+        return ExpectedScore(
+            mean=mean,
+            expected=found.mean,
+            low=found.low,
+            high=found.high,
+            shrunk=True,
+            best_single_run=ranking.sign * single,
+            best_single_config=owner.config_id,
+        )
+    matrix = ranking.matrix()
+    means, _ = config_means(matrix)
+    posterior = expected_scores(matrix, rng=rng, alpha=ranking.alpha, draws=_draws(len(matrix)))
     low, high = _own_direction(posterior.low[best], posterior.high[best], ranking.sign)
     return ExpectedScore(
         mean=ranking.sign * float(means[best]),
@@ -47,7 +61,17 @@ def expected_score(ranking: Ranking, best: int, *, rng: np.random.Generator) -> 
 
 
 def chances(ranking: Ranking, fit: BlockFit, *, rng: np.random.Generator) -> tuple[Chance, ...]:
-    """The chances of every compared config, in the order of their effects; empty when the noise is unknown."""
+    """The chances of every compared config, in the order of their effects; empty when the noise is unknown.
+
+    Where the search decided itself how many seeds a config gets: of every config of which anything is known, in the
+    order of the ranking, by the posterior that the search decided by.
+    """
+    if ranking.plan.adaptive:
+        return tuple(
+            Chance(row.config_id, row.expected.best, row.expected.near, row.expected.regret)
+            for row in ranking.rows
+            if row.expected
+        )
     found = probability_best(fit, rng=rng, draws=_draws(len(fit.effects)), tolerance=TOLERANCE)
     if not found.draws:
         return ()
