@@ -42,10 +42,8 @@ class Course:
 
     def next_move(self, history: History) -> Move:
         """What to do with a free slot."""
-        refused = False
         if ALLOCATE not in history.stages:
             start = self._screening(history)
-            refused = start is not None
             if start is not None and self._has_room(history):
                 return start
             if any(history.pending()):
@@ -55,7 +53,7 @@ class Course:
             return start
         if any(history.pending()):
             return WAIT
-        return Finish(self._reason(history, cut=refused, incomplete=start is not None))
+        return Finish(self._reason(history, incomplete=start is not None))
 
     def _has_room(self, history: History) -> bool:
         if not self._reserves or self._options.budget_epochs is None:
@@ -71,11 +69,11 @@ class Course:
             self._known = (state, self._completion.need(history))
         return self._known[1]
 
-    def _reason(self, history: History, *, cut: bool, incomplete: bool) -> str:
+    def _reason(self, history: History, *, incomplete: bool) -> str:
         runs, finalists = len(history.runs), self._completion.finalists if self._completion else 0
         completed = f", and {finalists} finalist(s) were brought to their end" if finalists else ""
         if incomplete:
             return f"{spent(history, self._options)}: {runs} run(s) were started, and not every finalist is complete"
-        if cut:
+        if self._screening(history) is not None:
             return f"{spent(history, self._options)}: {runs} run(s) were started{completed}"
         return f"the plan is done: {history.configs} config(s), {runs} run(s){completed}"
