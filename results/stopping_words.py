@@ -5,7 +5,7 @@ from __future__ import annotations
 from results.naming import NONE
 from results.report.tables import Table, metric_name, number
 from results.statistics.proportions import Share
-from results.stopping_cost import Excess, StoppedRun, StoppingCost
+from results.stopping_claims import Excess, StoppedRun, StoppingCost
 
 
 def cost_table(cost: StoppingCost) -> Table:
@@ -24,7 +24,7 @@ def _order(run: StoppedRun) -> tuple[bool, float, str]:
 def _cells(run: StoppedRun, cost: StoppingCost) -> tuple[str, ...]:
     end = number(run.score) if run.score is not None else str(run.status).replace("_", " ")
     gap = NONE if run.winner_gap is None else f"{_plain(run.winner_gap, cost):+.4f}"
-    place = NONE if run.rank is None or not run.rivals else f"{run.rank} of {run.rivals + 1}"
+    place = NONE if run.place is None else f"{run.place:.0f} of {run.runs}"
     return run.trial_key, f"epoch {run.stopped_epoch}", number(run.stopped_value), end, place, gap
 
 
@@ -41,8 +41,7 @@ def cost_sentences(cost: StoppingCost) -> tuple[str, ...]:
     silent = len(cost.runs) - len(cost.judgeable)
     if silent:
         said.append(
-            f"{_runs(silent)} cannot be judged: on the same seeds the search brought no run to its end. "
-            "They are in no share."
+            f"{_runs(silent)} cannot be judged: on the same seeds there are no more than {cost.top} runs."
         )
     if underway := sum(run.drawn and run.status is None for run in cost.runs):
         said.append(f"{_runs(underway)} drawn earlier {_have(underway)} not ended yet.")
@@ -57,13 +56,15 @@ def _among_top(cost: StoppingCost) -> str:
         return f"{_runs(share.population)} stopped, none of them run to its end: how many were wrongly stopped is open."
     text = (
         f"Of {share.population} stopped runs {share.sampled} {_were(share.sampled)} run to their end; "
-        f"{share.hits} would have been among the best {cost.top} of its seed: {_percent(share)}."
+        f"{share.hits} would have been among the best {cost.top} of {_seeds(share.hits)}: {_percent(share)}."
     )
-    if failed := sum(run.judged and run.score is None for run in cost.runs):
+    judged = [run for run in cost.judgeable if run.status is not None]
+    if failed := sum(run.score is None for run in judged):
         text += f" {_runs(failed)} failed on the way, and count as not among them."
-    if fewer := sum(run.judged and run.top < cost.top for run in cost.runs):
+    if share.sampled < share.population:
         text += (
-            f" For {_runs(fewer)} it was the best of fewer, since the search brought no more to their end."
+            " The runs of a seed that stay stopped count as ahead in the share in which the audited ones are; "
+            "with few of these that errs towards too many."
         )
     return text
 
@@ -119,6 +120,10 @@ def _percent(share: Share) -> str:
 
 def _runs(n: int) -> str:
     return "1 run" if n == 1 else f"{n} runs"
+
+
+def _seeds(n: int) -> str:
+    return "its seed" if n == 1 else "their seeds"
 
 
 def _were(n: int) -> str:

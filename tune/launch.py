@@ -25,6 +25,7 @@ from tune.prepare import prepare
 from tune.progress import Progress, shown
 from tune.recorder import Recorder
 from tune.run_dir import check_run_dir, open_store
+from tune.schedulers.history import AUDIT
 from tune.sweep import Sweep
 from tune.workplace import Workplace
 
@@ -57,7 +58,8 @@ class Outcome:
     Args:
         place: the run directory as it was named: a folder, or a URL.
         run_dir: where everything lies on this machine.
-        complete: every planned run has ended and is at its place; False after an interruption or a fault.
+        complete: the search has ended and every row is at its place; False after an interruption or a fault.
+        ended: what ended the search, one sentence; None when it has not ended.
         verdict: what can be said about the configs.
         report: the written report.
     """
@@ -65,6 +67,7 @@ class Outcome:
     place: Path | RunUrl
     run_dir: Path
     complete: bool
+    ended: str | None
     verdict: Verdict
     report: ReportPaths
 
@@ -97,7 +100,7 @@ def run(
     out = locate(out)
     check_run_dir(sweep, out, resume=resume)
     data = prepare(sweep, on_this_machine=place.in_process or place.address is None, progress=packing)
-    with _slots(sweep, place) as slots:
+    with ray_slots(sweep, place) as slots:
         store = open_store(sweep, data, out, resume=resume)
         if store.run_dir != out:
             console.print(f"checkpoints and new rows: {store.run_dir}", markup=False, highlight=False)
@@ -105,11 +108,11 @@ def run(
         complete = _execute(sweep, workplace, store, slots=slots, console=console, log=place.log)
     report = write_report(store.run_dir)
     complete &= _published(report, out, console)
-    return Outcome(out, store.run_dir, complete, report.verdict, report)
+    return Outcome(out, store.run_dir, complete, store.sweep.get("ended"), report.verdict, report)
 
 
 @contextmanager
-def _slots(sweep: Sweep, place: Place) -> Iterator[int | None]:
+def ray_slots(sweep: Sweep, place: Place) -> Iterator[int | None]:
     """How many trials Ray can run at a time; None for this process."""
     if place.in_process:
         yield None
@@ -131,13 +134,15 @@ def _execute(
 ) -> bool:
     """Run the trials; what the disk or bucket does not take at the end is a warning, since everything else is done."""
     warn = partial(_warn, console)
+    if AUDIT in store.decisions().column("policy").to_pylist():
+        return close_store(store, warn)  # only a sweep that is over is audited: nothing is missing
     recorder = Recorder(
         store, sweep_id=str(store.sweep["sweep_id"]), checkpoints=workplace.checkpoints, warn=warn
     )
     try:
         execution = Execution(sweep, store, recorder=recorder, node=platform.node())
         logged = logged_sweep(log, sweep, store)
-        complete = _run_trials(execution, workplace, slots=slots, console=console, log=logged)
+        complete = run_trials(execution, workplace, slots=slots, console=console, log=logged)
         for trial_key, why in execution.lost.items():
             warn(f"{trial_key} was not finished and will be run again by --resume: {why}")
         if complete:
@@ -147,13 +152,14 @@ def _execute(
         warn(str(error))
         complete = False
     finally:
-        closed = _close(store, warn)
+        closed = close_store(store, warn)
     return complete and closed
 
 
-def _run_trials(
+def run_trials(
     execution: Execution, workplace: Workplace, *, slots: int | None, console: Console, log: LoggedSweep
 ) -> bool:
+    """Run what is missing on the Ray runtime with so many `slots`, or in this process; True when nothing is left."""
     if slots is None:
         with shown(Progress(execution, slots=1), console) as on_step:
             return run_in_process(execution, workplace, on_step=on_step)
@@ -162,7 +168,8 @@ def _run_trials(
     return run_on_ray(execution, workplace, slots=slots, console=console, log=log)
 
 
-def _close(store: ResultsStore, warn: Callable[[str], None]) -> bool:
+def close_store(store: ResultsStore, warn: Callable[[str], None]) -> bool:
+    """Close a store; what the disk or bucket does not take is a warning and False."""
     try:
         store.close()
     except StoreError as error:

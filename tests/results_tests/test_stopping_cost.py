@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from recorded_sweeps import record_audit
 
 from results import ResultsStore, RunStatus
-from results.stopping_cost import StoppingCost, default_top, stopping_cost
+from results.statistics.proportions import sampled_share
+from results.stopping_claims import StoppingCost
+from results.stopping_cost import default_top, expected_place, stopping_cost
 from results.stopping_words import cost_sentences, cost_table
 
 MakeRun = Callable[..., Path]
@@ -41,29 +44,75 @@ def test_before_an_audit_everything_is_open(run_dir: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "top", "rank", "among"),
+    ("score", "top", "place", "among"),
     [
         (0.53, 1, 1, True),
-        (0.52, 1, 2, False),  # a tie with a rival is behind it
+        (0.52, 1, 2, False),  # a tie with another is behind it
         (0.50, 2, 2, True),
         (0.46, 2, 3, False),
-        (0.45, 3, 3, False),  # only two runs of that seed have scores: it must beat one of them
-        (0.47, 3, 2, True),
+        (0.45, 3, 3, True),
     ],
 )
-def test_a_run_is_ranked_among_the_scores_of_its_own_seeds(
-    run_dir: Path, score: float, top: int, rank: int, among: bool
+def test_a_run_has_its_place_among_the_runs_on_its_own_seeds(
+    run_dir: Path, score: float, top: int, place: int, among: bool
 ) -> None:
     record_audit(run_dir, (2, 1), score)
-    (run,) = cost_of(run_dir, top).audited
-    assert (run.rivals, run.rank, run.among_top) == (2, rank, among)
+    cost = cost_of(run_dir, top)
+    (run,) = cost.audited
+    assert (run.runs, run.place, run.among(top)) == (4, place, among)
+    assert cost.among_top is not None
+    assert cost.among_top.hits == among
     assert run.winner_score == 0.52
 
 
-def test_one_audited_run_does_not_push_another_out(run_dir: Path) -> None:
+@pytest.mark.parametrize(
+    ("score", "finished", "audited", "stopped", "place"),
+    [
+        (0.5, [], [], 1, 1),
+        (0.5, [0.6, 0.5, 0.4], [], 9, 3),  # nothing is known of the other stopped runs
+        (0.5, [0.6], [0.7, 0.4], 3, 3),  # all are known: ranks
+        (0.5, [0.6], [0.7, 0.4], 9, 6),  # half of the known are ahead, so half of all eight
+        (0.5, [0.6], [0.7, -math.inf], 9, 6),  # one that failed is behind
+        (0.5, [0.6], [0.1, 0.2, 0.3], 100, 2),
+    ],
+)
+def test_the_place_counts_unseen_runs_as_the_seen_ones_let_expect(
+    score: float, finished: list[float], audited: list[float], stopped: int, place: float
+) -> None:
+    assert expected_place(score, finished=finished, audited=audited, stopped=stopped) == pytest.approx(place)
+
+
+def test_when_all_stopped_runs_were_audited_places_are_ranks(run_dir: Path) -> None:
     record_audit(run_dir, (2, 1), 0.60)
     record_audit(run_dir, (3, 1), 0.55)
-    assert [run.among_top for run in cost_of(run_dir, 1).audited] == [True, True]
+    assert [run.place for run in cost_of(run_dir, 1).audited] == [1, 2]
+
+
+@pytest.mark.parametrize(("configs", "seeds", "drawn"), [(16, 1, 8), (12, 2, 4), (64, 3, 8)])
+def test_the_share_covers_the_truth_by_simulation(configs: int, seeds: int, drawn: int) -> None:
+    """Runs are stopped by an early value that correlates 0.5 with the final score; the truth is known."""
+    rng = np.random.default_rng(configs)
+    top, covered, ratio = default_top(configs), [], []
+    for _ in range(150):
+        final = -rng.gamma(2, 0.012, configs)[:, None] + rng.normal(0, 0.018, (configs, seeds))
+        early = 0.5 * (final - final.mean()) / final.std() + math.sqrt(0.75) * rng.normal(size=final.shape)
+        stopped = early < np.quantile(early, 2 / 3, axis=0)
+        place = (-final).argsort(0).argsort(0) + 1
+        cells = np.argwhere(stopped)
+        truth = (place[stopped] <= top).mean()
+        sample = cells[rng.permutation(len(cells))[:drawn]]
+        hits = 0
+        for i, j in sample:
+            audited = [final[a, b] for a, b in sample if b == j and a != i]
+            finished = final[~stopped[:, j], j].tolist()
+            n = int(stopped[:, j].sum())
+            hits += expected_place(final[i, j], finished=finished, audited=audited, stopped=n) <= top
+        share = sampled_share(hits, len(sample), len(cells))
+        covered.append(share.low - 1e-9 <= truth <= share.high + 1e-9)
+        ratio.append((share.estimate, truth))
+    assert np.mean(covered) > 0.95
+    estimate, truth = np.mean(ratio, axis=0)
+    assert 0.85 < estimate / truth < 1.8
 
 
 def test_shares_and_sentences(run_dir: Path) -> None:
@@ -74,7 +123,7 @@ def test_shares_and_sentences(run_dir: Path) -> None:
     assert (cost.among_top.hits, cost.among_top.sampled, cost.among_top.population) == (1, 2, 4)
     assert (cost.among_top.low, cost.among_top.high) == (0.25, 0.75)
     first, second, third = cost_sentences(cost)
-    assert first == (
+    assert first.startswith(
         "Of 4 stopped runs 2 were run to their end; 1 would have been among the best 1 of its seed: "
         "50 % (95 % interval 25 % to 75 %)."
     )
@@ -83,7 +132,7 @@ def test_shares_and_sentences(run_dir: Path) -> None:
     assert "gained 0.0100, seed noise included" in third
     assert "no proof" in third
     table = cost_table(cost)
-    assert table.rows[0] == ("c2-r1", "epoch 3", "0.3800", "0.5300", "1 of 3", "+0.0200")
+    assert table.rows[0] == ("c2-r1", "epoch 3", "0.3800", "0.5300", "1 of 4", "+0.0200")
 
 
 def test_one_run_far_above_the_noise_is_called_so(run_dir: Path) -> None:
@@ -119,15 +168,17 @@ def test_a_failed_audit_counts_as_not_among_the_best_and_is_said(run_dir: Path) 
     assert cost_table(cost).rows[0][3] == "diverged"
 
 
-def test_a_run_without_rivals_is_in_no_share(make_run_dir: MakeRun) -> None:
-    scores = [[0.50, np.nan], [0.40, 0.41]]
-    run_dir = make_run_dir(scores, endings={(1, 0): STOPPED, (1, 1): STOPPED})
-    record_audit(run_dir, (1, 1), 0.6)
-    cost = cost_of(run_dir)
+def test_a_run_with_few_others_on_its_seeds_is_in_no_share(make_run_dir: MakeRun) -> None:
+    scores = [[0.50, np.nan], [0.40, np.nan], [0.30, 0.41]]
+    run_dir = make_run_dir(scores, endings={(1, 0): STOPPED, (2, 1): STOPPED})
+    record_audit(run_dir, (2, 1), 0.6)
+    cost = cost_of(run_dir, 2)
     assert [run.trial_key for run in cost.judgeable] == ["c1-r0"]
     assert cost.among_top is not None
     assert (cost.among_top.sampled, cost.among_top.population) == (0, 1)
-    assert "1 run cannot be judged" in " ".join(cost_sentences(cost))
+    assert "1 run cannot be judged: on the same seeds there are no more than 2 runs" in " ".join(
+        cost_sentences(cost)
+    )
 
 
 def test_lower_is_better_turns_everything_round(make_run_dir: MakeRun) -> None:
@@ -137,7 +188,7 @@ def test_lower_is_better_turns_everything_round(make_run_dir: MakeRun) -> None:
     record_audit(run_dir, (2, 0), 0.05)
     cost = cost_of(run_dir, 1)
     (run,) = cost.audited
-    assert (run.rank, run.among_top) == (1, True)
+    assert (run.place, run.among(1)) == (1, True)
     assert run.winner_gap is not None
     assert run.winner_gap > 0
     assert cost_table(cost).rows[0][-1].startswith("-")

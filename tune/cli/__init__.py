@@ -30,6 +30,7 @@ COMMANDS = {
     "report": ("tune.cli.outcome", "report"),
     "compare": ("tune.cli.questions", "compare"),
     "plan": ("tune.cli.questions", "plan"),
+    "audit": ("tune.cli.audit", "audit"),
     "export": ("tune.cli.outcome", "export"),
     "optuna": ("tune.cli.interop", "optuna"),
     "evaluate": ("tune.cli.model", "evaluate"),

@@ -17,6 +17,8 @@ from results.records import FAILURES
 #: Why a run is run. *screen*: to find out which configs are worth more; *allocate*: a further seed, or the rest of a
 #: stopped run, of a config that can still be the best; *confirm*: the choice on seeds that took no part in choosing.
 SCREEN, ALLOCATE, CONFIRM = "screen", "allocate", "confirm"
+#: The rest of a stopped run, after the search: what did stopping it cost? No part of the search; see `tune.audit`.
+AUDIT = "audit"
 
 
 @dataclass(slots=True)

@@ -1,0 +1,44 @@
+"""A `Sweep` as its run directory has recorded it: what `sweep.json` says, declared again. Reads nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from results import StoreError
+from search_spaces import SpaceError, space_from_mapping
+from tune.sweep import OPTIONS, Sweep
+
+_NEEDED = ("space", "data_dir", "data_id", "sweep_id")
+
+
+def recorded_sweep(stored: Mapping[str, Any]) -> Sweep:
+    """The sweep that was run.
+
+    Args:
+        stored: content of `sweep.json`.
+
+    Raises:
+        StoreError: it lacks what a sweep is made of, or this version would run something else; every problem.
+    """
+    heading = "the sweep cannot be declared again from its sweep.json"
+    if missing := [name for name in _NEEDED if name not in stored]:
+        raise StoreError(
+            [f"{name}: missing; only sweeps run by this program have it" for name in missing], heading
+        )
+    try:
+        space = space_from_mapping(stored["space"], source="sweep.json, space")
+    except SpaceError as error:
+        raise StoreError([f"space: {problem}" for problem in error.problems], heading) from error
+    options = {name: stored[name] for name in OPTIONS if name in stored}
+    options |= {name: value for name, value in stored.get("resources", {}).items() if name in OPTIONS}
+    sweep = Sweep(space=space, data_dir=Path(stored["data_dir"]), **options)
+    differences = [
+        f"{name}: {stored[name]!r} there, this version has {value!r}; use the version that ran the sweep"
+        for name, value in sweep.identity(str(stored["data_id"])).items()
+        if name in stored and stored[name] != value
+    ]
+    if differences:
+        raise StoreError(differences, heading)
+    return sweep
