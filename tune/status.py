@@ -28,13 +28,17 @@ class SweepStatus:
         metric: what it is judged by.
         planned: runs of the search that ended, or at most so many; None = nobody said.
         ended: runs that have ended in any way, and were not resumed since.
-        by_status: ended runs by how they ended, and `unfinished`: started, resumed or interrupted.
+        by_status: ended runs by how they ended; `paused`: waiting to be resumed; and `unfinished`: under way, or
+            interrupted.
         confirmations: runs that confirm the choice, ended or not.
         epochs: epochs recorded.
+        search_epochs: of these, epochs that do not confirm.
+        budget_epochs: so many the search may spend; None = no limit.
         best: the best value of any run so far, None without a value.
         best_trial: the run that has it.
         last_row: when the newest epoch or end was received, in Unix seconds; None without any.
-        over: every planned run has ended, and none waits to be resumed.
+        over: the search has ended; of sweeps of older versions: every planned run has, and none waits to be resumed.
+        reason: what ended the search, if that was noted.
     """
 
     name: str
@@ -45,10 +49,13 @@ class SweepStatus:
     by_status: Mapping[str, int]
     confirmations: int
     epochs: int
+    search_epochs: int
+    budget_epochs: int | None
     best: float | None
     best_trial: str | None
     last_row: float | None
     over: bool
+    reason: str | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -66,12 +73,18 @@ def sweep_status(run_dir: RunDir) -> SweepStatus:
     curves = read_curves(seen.epochs, plan.metric)
     every = [run for group in read_runs(seen.runs, curves, plan.sign).values() for run in group]
     runs = [run for run in every if run.stage != CONFIRM]
-    by_status = Counter("unfinished" if run.status is None else run.status.value for run in runs)
-    ended = len(runs) - by_status["unfinished"]
+    paused = _paused(seen)
+    by_status = Counter(
+        run.status.value if run.status else "paused" if run.trial_key in paused else "unfinished"
+        for run in runs
+    )
+    ended = len(runs) - by_status["unfinished"] - by_status["paused"]
     planned = plan.runs if plan.runs is not None else (seen.configs.num_rows * plan.replicates or None)
     best, trial = _best(curves, runs, plan.sign)
     newest = [pc.max(table.column("timestamp")).as_py() for table in (seen.epochs, seen.runs)]
     over = 0 < ended >= (planned or 0) and not by_status["unfinished"] and not _waiting(seen, runs)
+    if _notes_its_end(seen):
+        over = "ended" in seen.sweep
     return SweepStatus(
         name=str(seen.sweep["name"]),
         sweep_id=str(seen.sweep["sweep_id"]),
@@ -81,10 +94,13 @@ def sweep_status(run_dir: RunDir) -> SweepStatus:
         by_status={name: count for name, count in by_status.items() if count},
         confirmations=len(every) - len(runs),
         epochs=seen.epochs.num_rows,
+        search_epochs=seen.epochs.filter(pc.field("stage") != CONFIRM).num_rows,
+        budget_epochs=seen.sweep.get("budget_epochs"),
         best=best,
         best_trial=trial,
         last_row=max((at for at in newest if at is not None), default=None),
         over=over,
+        reason=seen.sweep.get("ended"),
     )
 
 
@@ -98,6 +114,18 @@ def _best(curves: Curves, runs: Sequence[RankedRun], sign: int) -> tuple[float |
     values = curves.values[np.array([row for _, row in known])]
     best = float(sign * np.max(sign * values))
     return best, max(key for (key, _), value in zip(known, values, strict=True) if value == best)
+
+
+def _notes_its_end(seen: Snapshot) -> bool:
+    """Whether the version that records the sweep notes what ended it: it numbers its events."""
+    return any(table.column("event").null_count < table.num_rows for table in (seen.epochs, seen.decisions))
+
+
+def _paused(seen: Snapshot) -> set[str]:
+    """The trials whose newest decision was to pause them."""
+    columns = seen.decisions.select(["event", "trial_key", "action"]).filter(pc.field("event").is_valid())
+    newest = {row["trial_key"]: row["action"] for row in columns.sort_by("event").to_pylist()}
+    return {key for key, action in newest.items() if action == "pause"}
 
 
 def _waiting(seen: Snapshot, runs: Sequence[RankedRun]) -> bool:

@@ -5,7 +5,7 @@ The only place where a declared sweep is still a nested dict. A sweep file is YA
     sweep: first-try
     space: unet            # a shipped name, a path relative to this file, or the space itself
     data: ../data          # optional, relative to this file
-    configs: 12            # any option of `Sweep`
+    configs: 12            # any option of `Sweep`; `seeds: auto` leaves them to the policy
     set: {patience: 10}    # values fixed for every config
 """
 
@@ -72,6 +72,8 @@ def declare(
     """
     declared = _read(target)
     given = {**declared.options, **{name: value for name, value in options.items() if value is not None}}
+    if given.get("seeds") == "auto":
+        del given["seeds"]
     space = declared.space
     for name, value in pins.items():
         space = space.pin(name, value)

@@ -52,7 +52,7 @@ STEPS: tuple[Step, ...] = (
     Step(
         version=3,
         reason="the column `event` came to epochs, decisions and runs: the order of what happened, in which a sweep is "
-        "replayed; and `stage` to decisions. Older rows have null there and are replayed in the order in which they arrived.",
+        "replayed; and `stage` to decisions. Older rows have null there and are replayed in the order of their arrival.",
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from results import RunStatus
 from tune.progress import Progress, clock_time, mean_and_sd, shown
 from tune.replicates import replicate
 from tune.run_state import RunState
+from tune.schedulers import CONFIRM, SCREEN, History, Run
 from tune.sweep_file import declare
 from tune.trial import TrialSpec
 
@@ -20,23 +22,31 @@ from tune.trial import TrialSpec
 class FakeExecution:
     """Just what the display reads."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.sweep = declare(
-            "smoke", data_dir=Path("d"), options={"configs": 3, "seeds": 2, "max_epochs": 4}, pins={}
+            "smoke",
+            data_dir=Path("d"),
+            options={"configs": 3, "seeds": 2, "max_epochs": 4, "policy": "asha", **options},
+            pins={},
         )
         self.configs = list(self.sweep.space.grid(2))[:3]
         self.runs: dict[str, RunState] = {}
         self.running = frozenset[str]()
-        self.planned = 6
+        self.planned: int | None = 6
+        self.complete = False
+        self.history = History()
 
-    def add(self, config: int, index: int, values: list[float], status: RunStatus | None) -> RunState:
-        run = RunState(
-            TrialSpec(self.configs[config], replicate(0, index)), values, seconds=10.0 * len(values)
-        )
+    def add(
+        self, config: int, index: int, values: list[float], status: RunStatus | None, *, stage: str = SCREEN
+    ) -> RunState:
+        run = self.history.start(Run(config, index, stage))
+        for value in values:
+            self.history.report(run, value)
         if status is not None:
-            run.settle(status)
-        self.runs[run.spec.trial_key] = run
-        return run
+            self.history.end(run, status)
+        spec = TrialSpec(self.configs[config], replicate(0, index), stage)
+        self.runs[spec.trial_key] = RunState(spec, run, seconds=10.0 * len(values))
+        return self.runs[spec.trial_key]
 
 
 def shown_on(execution: Any, *, terminal: bool = False) -> str:
@@ -70,6 +80,29 @@ def test_time_left_counts_waiting_and_running_epochs_over_the_slots() -> None:
     assert Progress(execution, slots=2).seconds_left() == pytest.approx((2 + 4 * 4) * 10 / 2)
 
 
+def test_an_adaptive_search_shows_its_stage_and_its_budget_and_promises_no_number_of_runs() -> None:
+    execution: Any = FakeExecution(policy="noise-aware", seeds=None, budget_epochs=20)
+    execution.planned = None
+    execution.add(0, 0, [0.1] * 4, RunStatus.FINISHED)
+    execution.add(1, 0, [0.1] * 2, None)
+    progress = Progress(execution, slots=2)
+    assert (
+        progress.headline()
+        == (
+            "screening · 2 runs started · 1 finished · 6 of 20 epochs · at most about 70 s left"  # 14 epochs, 10 s, 2 slots
+        )
+    )
+    execution.add(0, 1000, [0.1] * 3, None, stage=CONFIRM)
+    assert "confirming · 2 runs started and 1 to confirm" in progress.headline()
+    assert "6 of 20 epochs and 3 to confirm" in progress.headline()
+
+
+def test_a_paused_run_is_told_apart_from_one_that_runs() -> None:
+    execution: Any = FakeExecution()
+    execution.history.pause(execution.add(0, 0, [0.1] * 2, None).run)
+    assert "1 paused" in Progress(execution, slots=1).headline()
+
+
 def test_without_a_terminal_each_end_is_one_line_and_told_once() -> None:
     execution: Any = FakeExecution()
     console = Console(file=io.StringIO(), force_terminal=False, width=200)
@@ -88,9 +121,10 @@ def test_a_run_that_was_stopped_and_then_completed_is_told_twice() -> None:
     progress = Progress(execution, slots=1)
     run = execution.add(0, 0, [0.25], RunStatus.STOPPED)
     assert len(list(progress.news())) == 1
-    run.reopen(TrialSpec(run.spec.config, run.spec.replicate, "allocate"))
+    run.spec = replace(run.spec, stage="allocate")
+    execution.history.reopen(run.run, "allocate")
     assert list(progress.news()) == []
-    run.settle(RunStatus.FINISHED)
+    execution.history.end(run.run, RunStatus.FINISHED)
     assert len(list(progress.news())) == 1
 
 

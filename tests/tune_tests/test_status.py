@@ -85,6 +85,8 @@ def test_watching_ends_with_the_sweep(run_dir: Path) -> None:
                 execution.on_epoch(third, epoch(3, 0.5))
             else:
                 execution.on_end(third, RunEnd("finished", "ran all epochs"))
+                assert execution.next_trial() is None
+                store.note({"planned_runs": execution.planned, "ended": execution.ended})
 
     last = follow(lambda: sweep_status(run_dir), shown.append, pause)
     assert [(s.ended, s.epochs, s.over) for s in shown] == [(2, 3, False), (2, 4, False), (3, 4, True)]
@@ -94,6 +96,7 @@ def test_watching_ends_with_the_sweep(run_dir: Path) -> None:
 def test_the_command_watches_into_a_pipe_line_by_line(run_dir: Path) -> None:
     with ResultsStore.open(run_dir) as store:
         store.add_run(missing_end(store))
+        store.note({"ended": "every run has ended"})
     result = CliRunner().invoke(main, ["status", str(run_dir), "--watch", "--json"])
     assert [json.loads(line)["over"] for line in result.stdout.splitlines()] == [True]
     assert "3 of 3 runs ended" in CliRunner().invoke(main, ["status", str(run_dir), "--watch"]).stdout

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("run_dir", type=click.Path(path_type=Path))
-@click.option("--watch", is_flag=True, help="Go on until every planned run has ended; Ctrl-C ends it sooner.")
+@click.option("--watch", is_flag=True, help="Go on until the sweep is over; Ctrl-C ends it sooner.")
 @click.option("--every", type=float, default=5.0, show_default=True, help="Seconds between two looks.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the counts as JSON, with --watch one line a look."
@@ -77,7 +77,10 @@ def _shown(as_json: bool) -> Iterator[Callable[[SweepStatus], None]]:
 
 def _headline(found: SweepStatus) -> str:
     of = "" if found.planned is None else f" of {found.planned}"
-    return f"{found.name} ({found.sweep_id}): {found.ended}{of} runs ended, {found.epochs} epochs"
+    budget = (
+        "" if found.budget_epochs is None else f" (the search {found.search_epochs} of {found.budget_epochs})"
+    )
+    return f"{found.name} ({found.sweep_id}): {found.ended}{of} runs ended, {found.epochs} epochs{budget}"
 
 
 def _text(found: SweepStatus) -> str:
@@ -92,6 +95,8 @@ def _text(found: SweepStatus) -> str:
         lines.append(
             f"best run so far: {found.best_trial} with {found.metric} {found.best:.4f} (one run, not a verdict)"
         )
+    if found.reason is not None:
+        lines.append(f"ended: {found.reason}")
     if found.last_row is not None and not found.over:
         lines.append(f"newest row: {clock_time(time.time() - found.last_row)} ago")
     return "\n".join(lines)

@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from tune.launch import Outcome
 
 
+def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
+    """A number of seeds, or `auto`."""
+    if value is None or value == "auto":
+        return value
+    try:
+        return int(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is neither auto nor a whole number") from error
+
+
 @click.command()
 @click.argument("target", metavar="NAME_OR_FILE")
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), help="The dataset's folder.")
@@ -27,9 +37,26 @@ if TYPE_CHECKING:
     "--seeds", type=int, help="Replicates of each config; all configs meet the same seeds [default: 3]."
 )
 @click.option("--max-epochs", type=int, help="Epochs of a run that is not stopped [default: 30].")
-@click.option("--searcher", help="How configs are proposed: random, grid, listed or optuna [default: random].")
+@click.option(
+    "--searcher", help="How configs are proposed: random, grid, listed or optuna [default: random]."
+)
 @click.option("--grid-points", type=int, help="Points per continuous parameter of a grid [default: 3].")
-@click.option("--policy", help="When runs are stopped: asha or none [default: asha].")
+@click.option(
+    "--policy",
+    help="What is run, stopped and repeated: noise-aware, asha, successive-halving, median, fixed-repeats or none "
+    "[default: noise-aware].",
+)
+@click.option(
+    "--stop-regret",
+    type=float,
+    help="noise-aware ends once its choice is expected to be no further from the best config, in the metric's unit "
+    "[default: 0.002].",
+)
+@click.option(
+    "--confirm",
+    type=int,
+    help="Fresh seeds on which the choice and its closest rival are confirmed [default: 3 for noise-aware, else 0].",
+)
 @click.option("--grace", type=int, help="Epochs before a run is first judged [default: 3].")
 @click.option("--eta", type=int, help="About one in ETA runs passes each milestone [default: 3].")
 @click.option("--metric", help="What runs are judged by: val_iou or val_f1 [default: val_iou].")
@@ -72,13 +99,14 @@ def sweep(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Train configs x seeds and compare them.
+    """Search for the best config, knowing that seeds are noise.
 
     NAME_OR_FILE is a shipped space (see `landslide-tune space list`), a space file or a sweep file.
     Everything is checked before anything is trained. Ctrl-C keeps what was done; --resume goes on.
 
     \b
-    Example:  landslide-tune sweep unet --data ./data --configs 12 --seeds 3 --max-epochs 40 --gpus-per-trial 0.25
+    Examples:  landslide-tune sweep unet --data ./data --configs 24 --max-epochs 40 --gpus-per-trial 0.25
+               landslide-tune sweep unet --data ./data --configs 8 --policy fixed-repeats --seeds 5
     """
     from results import Claim
     from tune.cli.terminal import progress_bar
@@ -118,6 +146,8 @@ def tell(outcome: Outcome, *, as_json: bool) -> None:
         f"rows:    {below(place, 'epochs')} (parquet)",
         f"next:    landslide-tune export {place} --to DIR",
     ]
+    if outcome.ended is not None:
+        told.insert(0, f"ended:   {outcome.ended}")
     if not outcome.complete:
-        told[2] = f"interrupted: everything is kept; go on with the same command and --resume --out {place}"
+        told[-1] = f"interrupted: everything is kept; go on with the same command and --resume --out {place}"
     click.echo("\n".join(told), err=True)
