@@ -14,8 +14,10 @@ from itertools import combinations
 from scipy import stats
 
 from results.errors import ResultsError
+from results.family import against, fit_ranking
+from results.family import correction as family_of
 from results.ranking import ALPHA, RankedConfig, Ranking
-from results.statistics.blocks import critical_value, fit_blocks, tukey_against
+from results.statistics.blocks import critical_value
 from results.statistics.pairs import PairComparison, compare_pairs
 from results.statistics.power import seeds_needed
 
@@ -75,7 +77,8 @@ def compare(
 
     Whoever names a pair after a look at the ranking has compared all pairs with their eyes. Therefore the intervals are
     those of the verdict (`verdict.judge`): Tukey-Kramer over all configs that were started, from the same fit. Pairs
-    that stood before, with `named_before`, are judged by Holm among themselves (`statistics.pairs`).
+    that stood before, with `named_before`, are judged by Holm among themselves (`statistics.pairs`), unless the search
+    itself has looked: where it gave out the seeds by the scores, the verdict's rule holds for them too.
 
     Args:
         ranking: from `rank_store` or `read_run_table`.
@@ -99,12 +102,13 @@ def compare(
     place = {row.config_id: i for i, row in enumerate(scored)}
     pairs = [(place[a.config_id], place[b.config_id]) for a, b in combinations(rows, 2)]
     found = compare_pairs(ranking.matrix(), pairs, alpha=ranking.alpha, power=power, difference=difference)
+    named_before = named_before and not ranking.plan.adaptive
     if named_before:
         family, plural = len(pairs), "s" * (len(pairs) != 1)
         correction = f"Holm over {family} comparison{plural} named before looking"
     else:
         family = ranking.n_started
-        correction = f"Tukey-Kramer over the {family} configs started, as in the verdict"
+        correction = f"{family_of(ranking)}, as in the verdict"
         found = _as_in_the_verdict(ranking, found, family, power=power, difference=difference)
     return ConfigComparisons(
         metric=ranking.metric,
@@ -127,11 +131,8 @@ def _as_in_the_verdict(
     difference: float | None,
 ) -> tuple[PairComparison, ...]:
     """The pairs with the estimates, intervals and claims of `tukey_against`; the rest stays what it is."""
-    fit = fit_blocks(ranking.matrix(), alpha=ranking.alpha)
-    against = {
-        first: tukey_against(fit, first, alpha=ranking.alpha, family=family)
-        for first in {pair.first for pair in pairs}
-    }
+    fit = fit_ranking(ranking)
+    rows = {first: against(ranking, fit, first) for first in {pair.first for pair in pairs}}
     sd = fit.noise.sd if fit.noise.known else math.nan
     few = len(pairs) <= _MOST_ADJUSTED
 
@@ -140,10 +141,12 @@ def _as_in_the_verdict(
         return seeds_needed(wanted, sd, configs=max(family, 2), alpha=ranking.alpha, power=power)
 
     def judged(pair: PairComparison) -> PairComparison:
-        row, second = against[pair.first], pair.second
+        row, second = rows[pair.first], pair.second
         estimate, low, high = (float(values[second]) for values in (row.estimate, row.low, row.high))
         if not fit.noise.known:
             return replace(pair, used="none", estimate=estimate, more_seeds=None)
+        if not math.isfinite(low):
+            return _not_judged(pair, estimate)
         claim = "better" if low > 0 else "worse" if high < 0 else "undecided"
         wanted = abs(estimate) if difference is None else difference
         needed = seeds(wanted) if claim == "undecided" else None
@@ -161,6 +164,23 @@ def _as_in_the_verdict(
         )
 
     return tuple(judged(pair) for pair in pairs)
+
+
+def _not_judged(pair: PairComparison, estimate: float) -> PairComparison:
+    """A pair one of which has the single run for which a search has left it."""
+    return replace(
+        pair,
+        used="single",
+        estimate=estimate,
+        p=None,
+        p_holm=None,
+        low=None,
+        high=None,
+        level=None,
+        claim="undecided",
+        variance_ratio=None,
+        more_seeds=None,
+    )
 
 
 def _adjusted_p(estimate: float, half: float, df: float, family: int) -> float:

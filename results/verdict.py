@@ -14,20 +14,20 @@ from typing import Any
 import numpy as np
 
 from results.claims import Claim, Comparison, SpreadEstimate, Verdict
+from results.evidence import TOLERANCE
+from results.family import against, correction, fit_ranking
 from results.ranking import ConfigState, RankedConfig, Ranking
 from results.sentences import sentences
 from results.statistics.blocks import (
     BlockFit,
     Comparisons,
-    fit_blocks,
     not_distinguishable,
     pooled_noise,
-    tukey_against,
 )
 from results.statistics.power import seeds_needed
 from results.statistics.variances import equal_variances, noise_of_means
 from results.storage.atomic import replace_text
-from results.winner import TOLERANCE, chances, confirmed_score, expected_score
+from results.winner import chances, confirmed_score, expected_score
 
 
 def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
@@ -36,7 +36,8 @@ def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
     Randomised-block least squares over the scored runs (`fit_blocks`), simultaneous intervals by
     Tukey-Kramer over all configs that were started, so that picking the best after looking costs nothing.
     Looking at the same sweep again after adding seeds is not corrected; configs that the policy stopped are
-    not compared.
+    not compared. Of a search that gave out seeds by looking, only configs with two or more runs are claimed better or
+    worse (`statistics.adaptive`).
 
     Args:
         ranking: from `rank`; its alpha is the family-wise error rate.
@@ -45,7 +46,7 @@ def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
     """
     rows, matrix = ranking.scored, ranking.matrix()
     started = ranking.n_started
-    fit = fit_blocks(matrix, alpha=ranking.alpha) if rows else None
+    fit = fit_ranking(ranking) if rows else None
     noise = noise_of_means(matrix, alpha=ranking.alpha) if rows else None
     facts: dict[str, Any] = {
         "metric": ranking.metric,
@@ -54,7 +55,7 @@ def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
         "power": power,
         "tolerance": TOLERANCE,
         "family": started,
-        "correction": f"Tukey-Kramer over the {started} configs started",
+        "correction": correction(ranking),
         "method": "no comparison" if fit is None else _method(fit),
         "seed_noise": _spread_of(noise),
         "residual_noise": _spread_of(fit.noise if fit else None),
@@ -102,22 +103,28 @@ def _compared(ranking: Ranking, fit: BlockFit, started: int, power: float) -> di
     """Everything that depends on which config is best."""
     rows, matrix = ranking.scored, ranking.matrix()
     best = _best(ranking, fit)
-    comparisons = tukey_against(fit, best, alpha=ranking.alpha, family=started)
-    order = sorted((i for i in range(len(rows)) if i != best), key=lambda i: -fit.effects[i])
-    tied = not_distinguishable(comparisons, best)
+    comparisons = against(ranking, fit, best)
+    adaptive = ranking.plan.adaptive
+    order = sorted(
+        (i for i in range(len(rows)) if i != best), key=lambda i: i if adaptive else -fit.effects[i]
+    )
+    tied_ones = {*not_distinguishable(comparisons, best)}
+    tied = [i for i in (best, *order) if i in tied_ones]
     if len(rows) < 2 or not fit.noise.known:
         claim = Claim.TOO_LITTLE
     else:
         claim = Claim.ONE_BEST if len(tied) == 1 else Claim.TIED
     gap = _gap(fit, best, order[0]) if order else None
     sd = fit.noise.sd if fit.noise.known else math.nan
-    seeds = seeds_needed(gap or 0.0, sd, configs=max(started, 2), alpha=ranking.alpha, power=power)
+    # An adaptive search gives no config the same number of seeds as another one, so there is none to ask for.
+    wanted = 0.0 if adaptive else gap or 0.0
+    seeds = seeds_needed(wanted, sd, configs=max(started, 2), alpha=ranking.alpha, power=power)
     now = int(np.isfinite(matrix).sum(axis=1).min())
     return {
         "claim": claim,
         "best": rows[best].config_id,
         "best_name": rows[best].name,
-        "indistinguishable": tuple(rows[i].config_id for i in sorted(tied, key=lambda i: -fit.effects[i])),
+        "indistinguishable": tuple(rows[i].config_id for i in tied),
         "comparisons": tuple(_comparison(rows[i], comparisons, matrix, best, i) for i in order),
         "gap": gap,
         "seeds": seeds,

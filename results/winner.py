@@ -12,6 +12,7 @@ import numpy as np
 
 from results.claims import Chance, ConfirmedScore, ExpectedScore
 from results.evidence import TOLERANCE
+from results.family import fit_ranking
 from results.ranking import ALPHA, RankedConfig, Ranking
 from results.scores import RankedRun, finite
 from results.statistics.blocks import BlockFit, Noise, config_means, fit_blocks, noise_from
@@ -90,7 +91,7 @@ def confirmed_score(ranking: Ranking, best: RankedConfig) -> ConfirmedScore | No
     place = [row.config_id for row in ranking.scored].index(best.config_id)
     noise = noise_of_config(ranking.matrix(), place, alpha=ranking.alpha)
     found = confirmed_mean(list(fresh.values()), noise, alpha=ranking.alpha)
-    screening = fit_blocks(ranking.matrix()).noise
+    screening = fit_ranking(ranking).noise
     rivals = [row for row in ranking.scored if row.config_id != best.config_id and row.confirmations]
     rival = rivals[0] if rivals else None
     pair = _on_fresh_seeds(fresh, _fresh(rival.confirmations, ranking.sign) if rival else {}, screening)

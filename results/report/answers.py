@@ -10,6 +10,7 @@ from results.comparison import ConfigComparison, ConfigComparisons
 from results.naming import NONE
 from results.planning import SD_PROBABILITY, SD_WITHIN, SeedPlan, StudyPlan
 from results.report.tables import Table, metric_name, number
+from results.statistics.adaptive import LEAST_SCORES
 
 #: with fewer shared seeds a correlation is a number without a meaning.
 _ENOUGH_TO_CORRELATE = 4
@@ -45,6 +46,8 @@ def _method(item: ConfigComparison, *, named_before: bool) -> str:
     used = item.pair.used
     if used == "none":
         return "no interval: the seed noise is unknown"
+    if used == "single":
+        return "no interval: a search does not repeat a config by chance, so one run of it is no fair sample"
     if not named_before:
         design = "config + replicate (shared seeds)" if used == "pooled" else "config only, unpaired"
         return f"least squares on the scored runs of all configs: {design}; Tukey-Kramer interval"
@@ -111,6 +114,12 @@ def compare_sentence(item: ConfigComparison, metric: str) -> str:
     shared = f"{pair.n_shared} shared seed" + "s" * (pair.n_shared != 1)
     if pair.used == "none":
         return f"{first} and {second} cannot be compared: the seed noise is unknown, no config has two final scores."
+    if pair.used == "single":
+        once = " and ".join(row.name for row in (item.first, item.second) if row.n < LEAST_SCORES)
+        return (
+            f"{first} and {second} cannot be told apart: the search ran {once} once, and left it by how that run came "
+            f"out; {metric} differs by {abs(pair.estimate):.4f}."
+        )
     how = (
         f"on {shared}"
         if pair.used != "unpaired"

@@ -42,7 +42,8 @@ class PairComparison:
             them, or when all differences are the same.
         pooled: from the shared replicates, with the residual variance of all configs; None when that is unknown.
         unpaired: what a comparison that ignores the seeds would give, from all scores of the two.
-        used: ``own``, ``pooled`` or ``unpaired``: which of them is judged; ``none`` when the noise is unknown.
+        used: ``own``, ``pooled`` or ``unpaired``: which of them is judged; ``none`` when the noise is unknown,
+            ``single`` when one of the two has the single run for which a search has left it.
         estimate: the difference judged; NaN when a config has no score.
         p, p_holm: two-sided p of the difference judged, and adjusted by Holm over the family; None = unknown.
         low, high, level: the interval that belongs to `claim`, and the level at which it holds for this pair:
