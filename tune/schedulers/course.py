@@ -38,7 +38,7 @@ class Course:
         self._options, self._screening, self._seeds = options, screening, seeds
         self._completion = Completion(options) if completes else None
         self._reserves = completes and reserves
-        self._known: tuple[tuple[int, int, int], float] = ((-1, -1, -1), 0.0)
+        self._known: tuple[tuple[int, int], float] = ((-1, -1), 0.0)
 
     def next_move(self, history: History) -> Move:
         """What to do with a free slot."""
@@ -64,7 +64,7 @@ class Course:
         return has_room(history, self._options, reserve=self._need(history))
 
     def _need(self, history: History) -> float:
-        state = (history.epochs, len(history.runs), history.finished)
+        state = len(history.runs), sum(1 for _ in history.pending())  # it changes only with these
         if self._completion is not None and self._known[0] != state:
             self._known = (state, self._completion.need(history))
         return self._known[1]

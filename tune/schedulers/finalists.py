@@ -119,9 +119,9 @@ class Completion:
         return len(self._finalists or ())
 
     def need(self, history: History) -> float:
-        """Epochs that it would take to complete those who would be finalists if the screening ended now."""
+        """Epochs that it would take to complete those who would be finalists by the runs that have ended so far."""
         length = expected_length(history, self._options)
-        queue = _stopped(history, choose_finalists(history.runs))
+        queue = _stopped(history, choose_finalists(run for run in history.runs if not run.pending))
         return sum(max(0.0, length - run.epochs) for _, run in queue)
 
 
