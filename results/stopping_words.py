@@ -55,7 +55,7 @@ def _among_top(cost: StoppingCost) -> str:
     if not share.sampled:
         return f"{_runs(share.population)} stopped, none of them run to its end: how many were wrongly stopped is open."
     text = (
-        f"Of {share.population} stopped runs {share.sampled} {_were(share.sampled)} run to their end; "
+        f"Of {share.population} stopped runs {share.sampled} {_were_run(share.sampled)}; "
         f"{share.hits} would have been among the best {cost.top} of {_seeds(share.hits)}: {_percent(share)}."
     )
     judged = [run for run in cost.judgeable if run.status is not None]
@@ -84,13 +84,18 @@ def _excess(cost: StoppingCost) -> str:
     if found is None:
         return ""
     name = metric_name(cost.metric)
-    side = "better" if found.mean > 0 else "worse"
+    on_average = "The audited run ended" if found.n == 1 else "On average the audited runs ended"
     text = (
-        f"They ended {abs(found.mean):.4f} {name} {side} than the mean of that config on average; sparing a run would "
-        f"have gained {found.loss:.4f}, seed noise included. "
+        f"{on_average} {_compared(found.mean)} in {name} than the mean of that config; sparing a run would have gained "
+        f"{found.loss:.4f}, seed noise included."
     )
-    side = "better" if found.best > 0 else "worse"
-    return f"{text}The best of them, {found.best_run}, ended {abs(found.best):.4f} {side}{_proof(found)}"
+    if found.n == 1 and found.best <= 0:
+        return text
+    return f"{text} The best of them, {found.best_run}, ended {_compared(found.best)}{_proof(found)}"
+
+
+def _compared(gap: float) -> str:
+    return f"{abs(gap):.4f} {'better' if gap > 0 else 'worse'}"
 
 
 def _proof(found: Excess) -> str:
@@ -126,8 +131,8 @@ def _seeds(n: int) -> str:
     return "its seed" if n == 1 else "their seeds"
 
 
-def _were(n: int) -> str:
-    return "was" if n == 1 else "were"
+def _were_run(n: int) -> str:
+    return "was run to its end" if n == 1 else "were run to their end"
 
 
 def _have(n: int) -> str:

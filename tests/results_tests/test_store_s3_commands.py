@@ -10,10 +10,10 @@ import pytest
 from bucket_sweeps import objects, rows_of
 from click.testing import CliRunner, Result
 from faulty_s3 import FaultyS3
-from recorded_sweeps import record_scores
+from recorded_sweeps import record_audit, record_scores
 
 from landslide import synthesize
-from results import ResultsStore
+from results import ResultsStore, RunStatus
 from tune.cli import main
 
 SCORES = [[0.40, 0.41, 0.40], [0.50, 0.51, 0.505]]
@@ -52,6 +52,31 @@ def test_export_says_where_the_checkpoints_are(
     result = invoke("export", recorded, "--to", tmp_path / "model")
     assert result.exit_code == 2
     assert "no checkpoints: those are on the machine that ran the sweep" in result.stderr
+
+
+def test_audit_answers_from_the_rows_and_says_where_the_checkpoints_are(
+    run_url: str, at: Callable[[str], None], tmp_path: Path
+) -> None:
+    scores = [*SCORES, [0.30, 0.31, 0.32]]
+    places: list[str | Path] = [run_url, tmp_path / "folder"]
+    for place in places:
+        stopped = {(2, 0): RunStatus.STOPPED, (2, 1): RunStatus.STOPPED}
+        record_scores(place, scores, sweep={"configs": 3}, endings=stopped)  # type: ignore[arg-type]
+        record_audit(place, (2, 0), 0.45)  # type: ignore[arg-type]
+    at("b")
+    result, same = (
+        invoke("audit", place, "--sample", 0, "--policy", "asha", "--replays", 3) for place in places
+    )
+    assert result.exit_code == 0, result.output
+    assert "Of 2 stopped runs 1 was run to its end" in result.stdout
+    assert result.stdout == same.stdout
+    assert json.loads(objects(run_url).get("audit.json")) == json.loads(
+        (places[1] / "audit.json").read_text("utf-8")
+    )  # type: ignore[operator]
+    refused = invoke("audit", run_url)
+    assert refused.exit_code == 2
+    assert "c2-r1" in refused.stderr
+    assert "run the audit where the sweep was run" in refused.stderr
 
 
 def test_a_sweep_is_refused_before_its_data_are_opened(
