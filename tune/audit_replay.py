@@ -1,7 +1,8 @@
 """What a stopping policy would have done to runs whose whole curves are recorded: no training, no files.
 
-Each seed is replayed by itself, with the recorded runs arriving in random orders. Where the search stopped runs, only
-the survivors of its own stopping have whole curves; they are a biased choice, and the answer says so.
+Each seed is replayed by itself, with the recorded runs arriving in random orders, and only the screening: what a policy
+resumes later depends on other seeds. Where the search stopped runs, only the survivors of its own stopping have whole
+curves; they are a biased choice, and the answer says so.
 """
 
 from __future__ import annotations
@@ -13,10 +14,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from results import RunStatus
 from results.stopping_cost import default_top
 from tune.replay import Replayed, replay
-from tune.schedulers import Action, Policy, PolicyOptions, make_policy
+from tune.schedulers import (
+    SCREEN,
+    WAIT,
+    Decision,
+    Finish,
+    History,
+    Move,
+    Policy,
+    PolicyOptions,
+    Run,
+    Start,
+    make_policy,
+)
 
 #: One seed: the metric of each run after each epoch, higher is better, to the end of the run.
 SeedCurves = Sequence[Sequence[float]]
@@ -65,10 +77,9 @@ class Counterfactual:
         seeds: seeds that were replayed; each has at least two whole curves.
         runs: their whole curves.
         watched: the best runs of each seed, together: those that should not be stopped.
-        stopped: share of the watched runs that the policy stopped, whatever became of them later.
-        lost: share that had no final score when the policy's search was over.
-        lost_error: standard error of `lost` from the finite number of orders; it says nothing about other curves.
-        best_lost: share of the seeds' best runs that were lost.
+        stopped: share of the watched runs that had no final score when the screening was over.
+        error: its standard error from the finite number of orders, None with one; it says nothing about other curves.
+        best_stopped: the same share of the seeds' single best runs.
         spent: epochs, as a share of those of running everything to its end.
         unseen: runs of these seeds that the search stopped and no audit has run to their end: 0 = nothing is missing.
         undefined: runs left out because the metric is not defined after each of their epochs.
@@ -83,9 +94,8 @@ class Counterfactual:
     runs: int
     watched: int
     stopped: float
-    lost: float
-    lost_error: float
-    best_lost: float
+    error: float | None
+    best_stopped: float
     spent: float
     unseen: int
     undefined: int
@@ -124,8 +134,8 @@ def counterfactual(
         shares.append(_seed(group, plan, top, rng))
     on_step(len(usable), len(usable))
     by_order = np.average(shares, axis=0, weights=weights)
-    stopped, lost, _, spent = by_order.mean(axis=0)
-    error = by_order[:, 1].std(ddof=1) / math.sqrt(plan.replays) if plan.replays > 1 else math.nan
+    stopped, _, spent = by_order.mean(axis=0).tolist()
+    error = by_order[:, 0].std(ddof=1) / math.sqrt(plan.replays) if plan.replays > 1 else None
     return Counterfactual(
         policy=plan.policy,
         grace=plan.options.grace,
@@ -135,58 +145,69 @@ def counterfactual(
         seeds=len(usable),
         runs=sum(map(len, usable)),
         watched=sum(weights),
-        stopped=float(stopped),
-        lost=float(lost),
-        lost_error=float(error),
-        best_lost=float(np.mean([share[:, 2] for share in shares])),
-        spent=float(spent),
+        stopped=stopped,
+        error=None if error is None else float(error),
+        best_stopped=float(np.mean([share[:, 1] for share in shares])),
+        spent=spent,
         unseen=unseen,
         undefined=undefined,
     )
 
 
 def _seed(curves: SeedCurves, plan: ReplayPlan, top: int, rng: np.random.Generator) -> Shares:
-    """(replays, 4): of the best `top` runs the share stopped and the share lost; best run lost; epochs spent."""
+    """(replays, 3): share of the best `top` runs that were stopped; the best one was; share of the epochs spent."""
     best = np.argsort([-max(curve) for curve in curves], kind="stable")[:top].tolist()
     everything = sum(map(len, curves))
-    found = np.empty((plan.replays, 4))
+    found = np.empty((plan.replays, 3))
     for i in range(plan.replays):
         order = rng.permutation(len(curves)).tolist()
-        seen = _replayed(_policy(plan, len(curves)), curves, order, workers=plan.workers)
-        stopped = {order[entry.config] for entry in seen.log if entry.action is Action.STOP}
-        stopped |= {order[run.config] for run in seen.history.runs if run.status is RunStatus.STOPPED}
+        seen = _replayed(plan, curves, order)
         kept = {order[run.config] for run in seen.history.runs if run.score is not None}
-        lost = [run not in kept for run in best]
-        found[i] = (
-            np.mean([run in stopped for run in best]),
-            np.mean(lost),
-            lost[0],
-            seen.history.epochs / everything,
-        )
+        stopped = [run not in kept for run in best]
+        found[i] = np.mean(stopped), stopped[0], seen.history.epochs / everything
     return found
 
 
-def _policy(plan: ReplayPlan, configs: int) -> Policy:
-    return make_policy(
-        plan.policy, replace(plan.options, configs=configs, seeds=1, confirm=0, budget_epochs=None)
-    )
+def _replayed(plan: ReplayPlan, curves: SeedCurves, order: Sequence[int]) -> Replayed:
+    """The screening of one seed, its runs in this order."""
+    n = len(curves)
+    options = replace(plan.options, configs=n, seeds=1, confirm=0, budget_epochs=None)
+    policy = _Screening(make_policy(plan.policy, options))
+    return replay(policy, lambda config, _: curves[order[config]], configs=n, workers=plan.workers)
 
 
-def _replayed(policy: Policy, curves: SeedCurves, order: Sequence[int], *, workers: int) -> Replayed:
-    return replay(policy, lambda config, _: curves[order[config]], configs=len(curves), workers=workers)
+class _Screening:
+    """A policy as far as its screening goes.
+
+    Args:
+        policy: the whole one.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+
+    def next_move(self, history: History) -> Move:
+        """What the policy does, until it wants to resume a run in a later stage."""
+        move = self._policy.next_move(history)
+        if not isinstance(move, Start) or move.stage == SCREEN:
+            return move
+        return WAIT if any(history.pending()) else Finish("the screening is over")
+
+    def judge(self, run: Run, history: History) -> Decision:
+        """What the policy says."""
+        return self._policy.judge(run, history)
 
 
 def replay_sentences(found: Counterfactual | None) -> tuple[str, ...]:
     """The answer in words, with what it cannot tell."""
     if found is None:
         return ("No seed has two runs with whole curves, so no policy can be replayed.",)
-    error = f" +- {100 * found.lost_error:.1f}" if math.isfinite(found.lost_error) else ""
+    error = "" if found.error is None else f" +- {100 * found.error:.1f}"
     said = [
-        f"Replayed in {found.replays} random orders with {found.workers} at a time, {found.policy} "
-        f"(grace {found.grace}, eta {found.eta:g}) stops {100 * found.stopped:.0f} % of the best {found.watched} "
-        f"of {found.runs} runs on {_counted(found.seeds, 'seed')}.",
-        f"In the end {100 * found.lost:.1f}{error} % of them have no final score, of the single best runs "
-        f"{100 * found.best_lost:.1f} %; it spends {100 * found.spent:.0f} % of the epochs.",
+        f"Replayed in {found.replays} random orders with {found.workers} at a time, the screening of {found.policy} "
+        f"(grace {found.grace}, eta {found.eta:g}) stops {100 * found.stopped:.1f}{error} % of the best "
+        f"{found.watched} of {found.runs} runs on {_counted(found.seeds, 'seed')}, {100 * found.best_stopped:.1f} % of "
+        f"the single best, and spends {100 * found.spent:.0f} % of the epochs. What it would resume later is not counted.",
     ]
     if found.unseen:
         said.append(

@@ -188,7 +188,7 @@ def test_a_sweep_that_stopped_nothing_is_replayed_under_the_default_policy(
     result = audit(run_dir)
     assert result.exit_code == 0, result.output
     assert "No run was stopped" in result.stdout
-    assert "noise-aware (grace 3, eta 3) stops" in result.stdout
+    assert "the screening of noise-aware (grace 3, eta 3) stops" in result.stdout
     assert "nothing is missing from the replay" in result.stdout
     asked = audit(run_dir, "--sample", 3)
     assert asked.exit_code == 2

@@ -31,22 +31,36 @@ def found(*seeds: list[list[float]], how: ReplayPlan, seed: int = 1, unseen: int
 @pytest.mark.parametrize("policy", ["none", "fixed-repeats"])
 def test_a_policy_that_stops_nothing_loses_nothing_and_saves_nothing(policy: str) -> None:
     answer = found(CROSSING, PARALLEL, how=plan(policy))
-    assert (answer.stopped, answer.lost, answer.best_lost, answer.spent) == (0, 0, 0, 1)
+    assert (answer.stopped, answer.best_stopped, answer.spent) == (0, 0, 1)
     assert (answer.seeds, answer.runs, answer.watched) == (2, 18, 6)
 
 
 @pytest.mark.parametrize("policy", sorted(POLICIES))
 def test_curves_that_do_not_cross_keep_their_best(policy: str) -> None:
     answer = found(PARALLEL, how=plan(policy, top=1))
-    assert answer.best_lost == answer.lost == 0
+    assert answer.best_stopped == answer.stopped == 0
     assert answer.spent <= 1
 
 
 def test_a_best_run_that_starts_slowly_is_stopped_unless_it_comes_first() -> None:
     answer = found(CROSSING, how=plan(workers=1, replays=300, top=1))
     assert 0.8 < answer.stopped < 1  # the first of nine to arrive at a milestone always passes it
-    assert answer.lost == answer.best_lost > 0.5
-    assert 0 < answer.lost_error < 0.05
+    assert answer.best_stopped == answer.stopped
+    assert answer.error is not None
+    assert 0 < answer.error < 0.05
+
+
+def test_one_order_has_no_standard_error() -> None:
+    answer = found(CROSSING, how=plan(replays=1))
+    assert answer.error is None
+    assert "+-" not in replay_sentences(answer)[0]
+
+
+def test_what_a_policy_would_resume_later_is_not_replayed() -> None:
+    """ASHA completes its finalists after the screening, and the best is one of them as soon as it has a score."""
+    answer = found(PARALLEL[::-1], CROSSING, how=plan(top=4, workers=2))
+    assert answer.stopped > 0.3
+    assert answer.spent < 0.6
 
 
 def test_the_same_generator_gives_the_same_answer_whatever_the_global_state() -> None:
@@ -72,9 +86,10 @@ def test_no_seed_with_two_curves_is_no_answer() -> None:
 def test_the_sentence_says_how_and_what_is_missing() -> None:
     text = " ".join(replay_sentences(found(PARALLEL, how=plan(top=1), unseen=4)))
     assert (
-        "Replayed in 40 random orders with 4 at a time, asha (grace 1, eta 3) stops 0 % of the best 1 of 9"
+        "Replayed in 40 random orders with 4 at a time, the screening of asha (grace 1, eta 3) stops 0.0"
         in text
     )
+    assert "of the best 1 of 9 runs on 1 seed" in text
     assert "4 runs of these seeds did not" in text
     complete = " ".join(replay_sentences(found(PARALLEL, how=plan())))
     assert "nothing is missing" in complete
