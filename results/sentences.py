@@ -28,10 +28,11 @@ def sentences(facts: Mapping[str, Any], ranking: Ranking) -> tuple[str, ...]:
     elif claim == "one best":
         text = _one_best(facts)
     elif claim == "cannot be told apart":
-        text = _tied(facts, ranking)
+        text = _first_of_search(facts, ranking) if facts["adaptive"] else _tied(facts, ranking)
     else:
         text = _too_little(facts, ranking)
-    return tuple(part for part in (text, _confirmed(facts, ranking), _ended(facts), _left_out(facts)) if part)
+    parts = (text, _chance(facts, ranking), _confirmed(facts, ranking), _ended(facts), _left_out(facts))
+    return tuple(part for part in parts if part)
 
 
 def _one_best(facts: Mapping[str, Any]) -> str:
@@ -52,14 +53,12 @@ def _tied(facts: Mapping[str, Any], ranking: Ranking) -> str:
     tied = [rows[config_id] for config_id in facts["indistinguishable"]]
     worse = len(rows) - len(tied)
     head, names = "", [row.name for row in tied]
-    if (worse or len(tied) > 2) and (facts["gap"] or facts["adaptive"]):
+    if (worse or len(tied) > 2) and facts["gap"]:
         head = f"{facts['best_name']} {_lead(facts, ranking)}, but "
         names[0] = tied[0].short  # named in full just before
     text = f"{head}{_listed(names)} cannot be told apart with {_range([row.n for row in tied])}"
     if worse:
         text += " (the other config is worse)" if worse == 1 else f" (the other {worse} configs are worse)"
-    if facts["adaptive"]:
-        return f"{text}; {_near(facts)}."
     if not facts["gap"]:
         return f"{text}; {_equal(tied)}."
     need = f"a difference of {facts['gap']:.4f}, the one seen between the first two"
@@ -68,13 +67,35 @@ def _tied(facts: Mapping[str, Any], ranking: Ranking) -> str:
     return f"{text}; about {facts['more_seeds']} more per config would be needed for {need}."
 
 
-def _near(facts: Mapping[str, Any]) -> str:
-    """How good a choice the best config is, for a search that gave out its seeds to find out just that."""
-    chance = next(chance for chance in facts["chances"] if chance.config_id == facts["best"])
-    return (
-        f"with probability {chance.near:.0%} it is within {facts['tolerance']:g} of the best of all configs started, "
-        f"expected regret {chance.regret:.4f}"
+def _first_of_search(facts: Mapping[str, Any], ranking: Ranking) -> str:
+    """The config that a search goes by, and which of the others it may be compared with."""
+    expected = facts["expected"].expected
+    head = f"{facts['best_name']} has the best expected score, {facts['metric']} {expected:.4f}"
+    rows = {row.config_id: row for row in ranking.scored}
+    judged = [one for one in facts["comparisons"] if one.low is not None]
+    tied = [rows[one.config_id] for one in judged if one.claim != "better"]
+    worse = len(judged) - len(tied)
+    others = f"{worse} other config{'s are' if worse > 1 else ' is'} worse"
+    if not judged:
+        return f"{head}, but nothing can be said of a difference: no two configs were repeated."
+    if not tied:
+        return f"{head}; {others}, and no further one was repeated."
+    seeds = _range([row.n for row in (rows[facts["best"]], *tied)])
+    text = f"{head}, but cannot be told apart from {_listed([row.name for row in tied])} with {seeds}"
+    return f"{text} ({others})." if worse else f"{text}."
+
+
+def _chance(facts: Mapping[str, Any], ranking: Ranking) -> str:
+    """How good a choice the first config is, for a search that gave out its seeds to find out just that."""
+    chance = next((one for one in facts["chances"] if one.config_id == facts["best"]), None)
+    if chance is None or not facts["adaptive"]:
+        return ""
+    text = (
+        f"With probability {chance.near:.0%} it is within {facts['tolerance']:g} of the best of all "
+        f"{ranking.n_started} configs started"
     )
+    once = sum(1 for one in facts["comparisons"] if one.low is None and facts["residual_noise"].sd)
+    return f"{text}; {once} that finished one run and were left are not judged." if once else f"{text}."
 
 
 def _equal(tied: list[RankedConfig]) -> str:
@@ -111,9 +132,7 @@ def _too_little(facts: Mapping[str, Any], ranking: Ranking) -> str:
             "Check that the seeds reach the training, or add seeds."
         )
     if facts["adaptive"] and facts["ended"]:
-        return (
-            f"No config was repeated, so the seed noise is unknown, {that_is_all} A larger budget would leave room."
-        )
+        return f"No config was repeated, so the seed noise is unknown, {that_is_all} A larger budget would leave room."
     missing = any(row.n_missing for row in ranking.scored)
     failed = any(row.n_failed for row in ranking.scored)
     if missing or failed:
@@ -152,16 +171,22 @@ def _confirmed(facts: Mapping[str, Any], ranking: Ranking) -> str:
     ends = ""
     if found.difference_low is not None:
         ends = f" [{found.difference_low:.4f}, {found.difference_high:.4f}]"
-    there = f"{abs(found.difference):.4f} {side} {rival.short} (difference {found.difference:+.4f}{ends})"
+    common = "" if found.n_pairs == found.n else f" on the {found.n_pairs} that both finished"
+    there = (
+        f"{abs(found.difference):.4f} {side} {rival.short}{common} (difference {found.difference:+.4f}{ends})"
+    )
     return f"{text}; there it was {there}."
 
 
 def _ended(facts: Mapping[str, Any]) -> str:
     """What ended a search that decides itself when it knows enough."""
-    if not facts["ended"]:
-        return ""
-    reason = str(facts["ended"]).strip().rstrip(".")
-    return f"The search ended because {reason[:1].lower()}{reason[1:]}."
+    return ended_sentence(facts["ended"]) if facts["adaptive"] and facts["ended"] else ""
+
+
+def ended_sentence(reason: str | None) -> str:
+    """What ended a search; `reason` is a clause, or a sentence."""
+    text = (reason or "nobody knows why").strip().rstrip(".")
+    return f"The search ended because {text[:1].lower()}{text[1:]}."
 
 
 def _left_out(facts: Mapping[str, Any]) -> str:
@@ -183,7 +208,7 @@ def _left_out(facts: Mapping[str, Any]) -> str:
 def _listed(names: list[str]) -> str:
     if len(names) > _MOST_NAMES:
         names = [*names[: _MOST_NAMES - 1], f"{len(names) - _MOST_NAMES + 1} others"]
-    return ", ".join(names[:-1]) + " and " + names[-1]
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else names[0]
 
 
 def _range(counts: list[int]) -> str:

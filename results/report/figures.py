@@ -38,7 +38,8 @@ _MOST_WHISKERS = 200
 def ranking_figure(ranking: Ranking, verdict: Verdict) -> str | None:
     """Every config with a final score: its runs as dots, its mean and interval beside them.
 
-    Configs that cannot be told apart from the best one have the strong colour, the others the weak one.
+    The expected score and its interval where the search gave out its seeds by the scores. Configs that cannot be told
+    apart from the best one have the strong colour, the others the weak one.
     """
     rows = ranking.scored[:MOST_CONFIGS]
     if not rows:
@@ -49,10 +50,12 @@ def ranking_figure(ranking: Ranking, verdict: Verdict) -> str | None:
         assert row.mean is not None
         scores = [run.score for run in row.runs if run.score is not None]
         colour = ACCENT if row.config_id in verdict.indistinguishable else MUTED
-        if row.low is not None and row.high is not None:
-            ends = [row.low, row.high]
-            axes.plot(ends, [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=2)
-        axes.plot([row.mean], [y], "|", color=colour, markersize=13, markeredgewidth=2.6, zorder=3)
+        middle, low, high = row.mean, row.low, row.high
+        if row.expected:
+            middle, low, high = row.expected.mean, row.expected.low, row.expected.high
+        if low is not None and high is not None:
+            axes.plot([low, high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=2)
+        axes.plot([middle], [y], "|", color=colour, markersize=13, markeredgewidth=2.6, zorder=3)
         axes.plot(scores, [y] * len(scores), "o", color=INK, markersize=4.2, alpha=0.65, zorder=4)
     axes.set_yticks(range(len(rows)), [clip(row.name, 60) for row in rows])
     axes.set_ylim(len(rows) - 0.4, -0.6)

@@ -29,14 +29,21 @@ from results.report.noise_views import (
     seed_noise,
     two_way_table,
 )
-from results.report.record_tables import budget_table, decision_table, failure_table
+from results.report.ranking_table import ranking_table
+from results.report.record_tables import budget_table, failure_table
+from results.report.search_views import (
+    FOLDED_FROM,
+    decisions_by_stage,
+    search_sentences,
+    seeds_caption,
+    seeds_figure,
+)
 from results.report.tables import (
     comparison_table,
     effect_table,
     importance_table,
     metric_name,
     number,
-    ranking_table,
     stopped_table,
 )
 from results.report.threshold_views import MOST_CURVES, threshold_figure, threshold_table
@@ -99,11 +106,16 @@ def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]
         "ranking_table": ranking_table(ranking, verdict),
         "comparison_table": comparison_table(verdict),
         "stopped_table": stopped_table(ranking),
-        "effect_table": effect_table(effects),
-        "decision_table": decision_table(seen.decisions, names),
+        "folded_from": FOLDED_FROM,
+        "effect_table": effect_table(effects, without=sum(1 for row in ranking.rows if row.n_stopped)),
+        "search_sentences": search_sentences(verdict, ranking),
+        "seeds_figure": seeds_figure(ranking),
+        "seeds_caption": seeds_caption(ranking),
+        "decisions": decisions_by_stage(seen.decisions, seen.configs, names),
         "failure_table": failure_table(seen.runs, names),
-        "budget_table": budget_table(seen.runs, seen.epochs),
+        "budget_table": budget_table(seen.runs, seen.epochs, seen.audits),
         "ranking_figure": ranking_figure(ranking, verdict),
+        "ranking_caption": _ranking_caption(verdict),
         "curve_figure": curve_figure(ranking, seen.epochs),
         "effect_figure": effect_figure(ranking, effects),
         "noise_figure": noise_figure(noise, verdict),
@@ -115,6 +127,19 @@ def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]
         "threshold_figure": threshold_figure(curves),
         "threshold_table": threshold_table(curves),
     }
+
+
+def _ranking_caption(verdict: Verdict) -> str:
+    """What the bars of the ranking's figure are."""
+    bar = (
+        "expected score with its interval, from all that the search has seen"
+        if verdict.adaptive
+        else "mean and interval with the pooled seed noise"
+    )
+    return (
+        f"Dots: the runs of a config, one per seed. Bar: {bar}; in colour where the config cannot be told apart from "
+        "the best."
+    )
 
 
 def key_figures(verdict: Verdict, ranking: Ranking) -> tuple[tuple[str, str, str], ...]:

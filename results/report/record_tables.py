@@ -1,53 +1,25 @@
-"""The tables of the report that are made of recorded rows: decisions, failures, budget.
+"""The tables of the report that are made of recorded rows: failures, budget. Decisions are in `search_views.py`.
 
 Adds up epochs and seconds, on whole columns; judges nothing. Escaping is the business of whoever prints.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from results.audited import AUDIT, Audits
 from results.naming import NONE
 from results.records import FAILURES
-from results.report.tables import MOST_ROWS, Table, cut, duration, number
+from results.report.tables import MOST_ROWS, Table, cut, duration
 from results.scores import reopened
 
 _STAGES = ("screen", "allocate", "confirm", "study")
 #: status of a stage that was not the run's last one.
 _WENT_ON = "went on later"
-
-
-def decision_table(decisions: pa.Table, names: Mapping[str, str]) -> Table:
-    """What the policy stopped or completed, and on what grounds; decisions to go on are only counted.
-
-    Args:
-        decisions: `ResultsStore.decisions()`.
-        names: config_id -> name.
-    """
-    shown = decisions.filter(pc.field("action") != "continue")
-    rows = [
-        (
-            names.get(row["config_id"], row["config_id"]),
-            str(row["replicate"]),
-            str(row["epoch"]),
-            row["action"],
-            number(row["statistic"]),
-            number(row["threshold"]),
-            NONE if row["n"] is None else str(row["n"]),
-            row["reason"],
-        )
-        for row in shown.slice(0, MOST_ROWS).to_pylist()
-    ]
-    headings = ("Run", "replicate", "epoch", "action", "value", "threshold", "n", "reason")
-    counts = Counter(decisions.column("action").to_pylist())
-    note = "Decisions: " + ", ".join(f"{n} {action}" for action, n in sorted(counts.items())) + "."
-    hidden = " Those to continue are not listed." if counts["continue"] else ""
-    numeric = frozenset((*headings[1:3], *headings[4:7]))
-    return Table(headings, numeric, tuple(rows), note + hidden + cut(shown.num_rows))
 
 
 def failure_table(runs: pa.Table, names: Mapping[str, str]) -> Table:
@@ -73,12 +45,13 @@ def failure_table(runs: pa.Table, names: Mapping[str, str]) -> Table:
     return Table(headings, frozenset((headings[1], headings[3])), tuple(rows), cut(failed.num_rows).strip())
 
 
-def budget_table(runs: pa.Table, epochs: pa.Table) -> Table:
+def budget_table(runs: pa.Table, epochs: pa.Table, audits: Audits | None = None) -> Table:
     """Runs, epochs and seconds by the stage in which they were spent and by how the run ended there.
 
     Args:
         runs: `ResultsStore.runs()`.
         epochs: `ResultsStore.epochs()`, read after it.
+        audits: what audits of the stopping have spent since; their rows are in neither table.
     """
     ended = {
         row["trial_key"]: (row["stage"], row["status"])
@@ -110,6 +83,11 @@ def budget_table(runs: pa.Table, epochs: pa.Table) -> Table:
     note = "Time: training and validation of the recorded epochs; no start-up, no waiting."
     if any(status == _WENT_ON for _, status in members):
         note += " A run that went on in a later stage counts in both, and once in the last line."
+    if audits and audits.runs:
+        spent["audit", ""] = [audits.epochs, audits.seconds]
+        rows.append((AUDIT, f"{audits.ended} finished", str(audits.runs), *_spent(spent["audit", ""])))
+        total = [sum(column) for column in zip(*spent.values(), strict=True)]
+        note += " Audited runs are stopped runs: they count where they were stopped too, and once in the last line."
     headings = ("stage", "status", "runs", "epochs", "time")
     last_line = ("all", "", str(len(everything)), *_spent(total))
     return Table(headings, frozenset(headings[2:]), (*rows, last_line), note)

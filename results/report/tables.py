@@ -1,29 +1,20 @@
 """The tables of configs as text cells, once for HTML, Markdown and the terminal.
 
-Formats numbers and computes none. Escaping is the business of whoever prints. The tables of runs and decisions
-are in `record_tables.py`.
+Formats numbers and computes none. Escaping is the business of whoever prints. The ranking is in `ranking_table.py`,
+the tables of runs and decisions are in `record_tables.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from results.claims import Claim, Verdict
+from results.claims import Verdict
 from results.effects import ParameterEffect
 from results.importance import Importance
-from results.naming import NONE, setting, varied
-from results.ranking import ConfigState, RankedConfig, Ranking
+from results.naming import NONE, setting
+from results.ranking import ConfigState, Ranking
 
-#: columns of the training notes: parameter -> heading.
-NOTES_COLUMNS = {
-    "backbone": "Backbone",
-    "loss": "Loss",
-    "max_pos_weight": "pos_weight",
-    "lr": "LR",
-    "batch_size": "Batch",
-    "scheduler": "Scheduler",
-}
 METRIC_NAMES = {
     "val_iou": "IoU",
     "val_f1": "F1",
@@ -33,8 +24,6 @@ METRIC_NAMES = {
     "train_loss": "Train loss",
     "best_threshold_iou": "IoU at best threshold",
 }
-#: heading, whether it holds numbers, and the cell of a config.
-Column = tuple[str, bool, Callable[[RankedConfig], str]]
 #: longer tables are cut and say so.
 MOST_ROWS = 200
 
@@ -59,113 +48,6 @@ def number(value: float | None, digits: int = 4) -> str:
     return NONE if value is None else f"{value:.{digits}f}"
 
 
-def searched(ranking: Ranking) -> tuple[str, ...]:
-    """Parameters to show: the notes' own that exist, then all others that differ between configs."""
-    own = [name for name in NOTES_COLUMNS if any(name in row.values for row in ranking.rows)]
-    return tuple(dict.fromkeys([*own, *varied({row.config_id: row.values for row in ranking.rows})]))
-
-
-def ranking_table(ranking: Ranking, verdict: Verdict) -> Table:
-    """One row per config: settings in the notes' columns, then the score with its uncertainty.
-
-    Args:
-        ranking: the configs.
-        verdict: of this ranking: which of them cannot be told apart from the best, and the chance to be near it.
-    """
-    columns = [
-        *_who(ranking),
-        ("n", True, lambda row: str(row.n)),
-        (metric_name(ranking.metric), True, lambda row: number(row.mean)),
-        ("±", True, _half_width),
-        ("sd", True, lambda row: number(row.sd)),
-        ("vs best", False, lambda row: _against_best(row, verdict)),
-        *_chances(verdict),
-        *_sides(ranking),
-        ("epochs", True, lambda row: str(row.epochs)),
-        ("state", False, lambda row: str(row.state)),
-    ]
-    return Table(
-        tuple(heading for heading, _, _ in columns),
-        frozenset(heading for heading, numeric, _ in columns if numeric),
-        tuple(tuple(cell(row) for _, _, cell in columns) for row in ranking.rows[:MOST_ROWS]),
-        _ranking_note(ranking, verdict),
-    )
-
-
-def _who(ranking: Ranking) -> list[Column]:
-    """Position, name and settings."""
-
-    def shown(name: str) -> Column:
-        def cell(row: RankedConfig) -> str:
-            return setting(row.values[name]) if name in row.values else NONE
-
-        return NOTES_COLUMNS.get(name, name), False, cell
-
-    own: list[Column] = [("#", True, lambda row: str(row.position)), ("Run", False, lambda row: row.short)]
-    return own + [shown(name) for name in searched(ranking)]
-
-
-def _chances(verdict: Verdict) -> list[Column]:
-    """The probability to be near the best, where there is any."""
-    near = {chance.config_id: f"{chance.near:.2f}" for chance in verdict.chances}
-    return [("P near", True, lambda row: near.get(row.config_id, NONE))] if near else []
-
-
-def _sides(ranking: Ranking) -> list[Column]:
-    """The metrics beside the one that ranks, then the counts of runs without a score that occur."""
-
-    def side(name: str) -> Column:
-        return metric_name(name), True, lambda row: number(_side(row, name), 3)
-
-    def counted(name: str) -> Column:
-        return name, True, lambda row: str(_count(row, name) or NONE)
-
-    sides = [side(name) for name in ("val_precision", "val_recall") if name != ranking.metric]
-    names = [n for n in ("failed", "stopped", "missing") if any(_count(row, n) for row in ranking.rows)]
-    return sides + [counted(name) for name in names]
-
-
-def _half_width(row: RankedConfig) -> str:
-    return number(None if row.high is None or row.low is None else (row.high - row.low) / 2)
-
-
-def _against_best(row: RankedConfig, verdict: Verdict) -> str:
-    """Where a config stands: the best, tied with it, worse, or not compared."""
-    if verdict.claim not in (Claim.ONE_BEST, Claim.TIED):
-        return NONE
-    if row.config_id == verdict.best:
-        return "best" if verdict.claim is Claim.ONE_BEST else "tied"
-    if row.config_id in verdict.indistinguishable:
-        return "tied"
-    return "worse" if any(c.config_id == row.config_id for c in verdict.comparisons) else NONE
-
-
-def _ranking_note(ranking: Ranking, verdict: Verdict) -> str:
-    """How the numbers of the ranking are to be read."""
-    metric = metric_name(ranking.metric)
-    near = (
-        f" P near: probability that its true mean is within {verdict.tolerance:g} of the best one's, by a hierarchical "
-        "normal model."
-    )
-    return (
-        f"{metric}: mean over the n finished runs of a config, each run's best epoch. "
-        f"±: {1 - ranking.alpha:.0%} t interval with the seed sd pooled over configs; "
-        "it holds for one config, not for comparing two. "
-        "sd: between the config's own runs. vs best: tied with the best one (it cannot be told apart from it) or worse."
-        + (near if verdict.chances else "")
-        + cut(len(ranking.rows))
-    )
-
-
-def _count(row: RankedConfig, name: str) -> int:
-    return {"failed": row.n_failed, "stopped": row.n_stopped, "missing": row.n_missing}[name]
-
-
-def _side(row: RankedConfig, name: str) -> float | None:
-    values = [run.at_best[name] for run in row.runs if name in run.at_best]
-    return sum(values) / len(values) if values and row.mean is not None else None
-
-
 def comparison_table(verdict: Verdict) -> Table:
     """The best config against each other one."""
     rows = [
@@ -184,6 +66,11 @@ def comparison_table(verdict: Verdict) -> Table:
         f"Positive: {verdict.best_name} is better. Intervals hold together with {1 - verdict.alpha:.0%}: "
         f"{verdict.correction}; {verdict.method}."
     )
+    if verdict.adaptive:
+        note += (
+            " No interval: the search ran one of the two once. What it leaves after one run, it leaves for the sake of "
+            "that run, and one bad run is no claim."
+        )
     return Table(headings, frozenset(headings[1:5]), tuple(rows), note + cut(len(verdict.comparisons)))
 
 
@@ -205,8 +92,8 @@ def stopped_table(ranking: Ranking) -> Table:
     return Table(headings, frozenset(headings[1:]), tuple(rows), note + cut(len(stopped)))
 
 
-def effect_table(effects: Sequence[ParameterEffect]) -> Table:
-    """Each parameter's effect beside the seed noise."""
+def effect_table(effects: Sequence[ParameterEffect], *, without: int = 0) -> Table:
+    """Each parameter's effect beside the seed noise; `without` configs were stopped early and take no part."""
     rows = [
         (
             effect.parameter,
@@ -226,6 +113,13 @@ def effect_table(effects: Sequence[ParameterEffect]) -> Table:
         "the seed error is what the seeds alone would make of no effect. "
         "With few configs most effects stay hidden."
     )
+    if without:
+        configs = (
+            "1 config that was stopped early is" if without == 1 else f"{without} configs stopped early are"
+        )
+        note += (
+            f" {configs} left out: a setting that is bad enough to be stopped shows less of its effect here."
+        )
     return Table(headings, frozenset(headings[2:7]), tuple(rows), note)
 
 

@@ -18,9 +18,11 @@ from recorded_sweeps import SWEEP, decision_record, epoch_record, run_record
 from results import ConfigRecord, ResultsStore, RunStatus, StoreError, judge, rank_store, write_report
 from results.naming import setting
 from results.report.page import key_figures
-from results.report.record_tables import budget_table, decision_table
-from results.report.tables import NOTES_COLUMNS, duration, ranking_table
-from results.schema import DECISIONS, EPOCHS, RUNS
+from results.report.ranking_table import NOTES_COLUMNS, ranking_table
+from results.report.record_tables import budget_table
+from results.report.search_views import decisions_by_stage
+from results.report.tables import duration
+from results.schema import DECISIONS, EPOCHS, RUNS, config_table
 
 MakeRun = Callable[..., Path]
 NASTY = '<script>alert("x")</script> | $x_1$ & `code`'
@@ -190,11 +192,30 @@ def test_a_run_that_went_on_after_its_end_has_not_ended() -> None:
 
 
 def test_decisions_are_counted_by_what_was_decided() -> None:
-    actions = ("continue", "continue", "stop", "complete")
-    rows = [dataclasses.asdict(decision_record(action=a)) for a in actions]
-    table = decision_table(pa.Table.from_pylist(rows, schema=DECISIONS), {"c0": "first"})
-    assert [(row[0], row[3]) for row in table.rows] == [("first", "stop"), ("first", "complete")]
-    assert table.note == "Decisions: 1 complete, 2 continue, 1 stop. Those to continue are not listed."
+    actions = ("continue", "continue", "stop", "complete", "start")
+    rows = [dataclasses.asdict(decision_record(action=a, stage="screen")) for a in actions]
+    rows.append(dataclasses.asdict(decision_record(action="resume", stage="allocate")))
+    rows.append(dataclasses.asdict(decision_record(action="choose", stage="screen")))
+    configs = config_table({"c0": ("random", None, {"lr": 1.0})})
+    screen, allocate, choice = decisions_by_stage(
+        pa.Table.from_pylist(rows, schema=DECISIONS), configs, {"c0": "first"}
+    )
+    assert (screen.stage, screen.summary) == ("screen", "1 started, 2 let go on, 1 stopped, 1 to be completed")
+    assert [(row[0], row[1], row[4]) for row in screen.table.rows] == [
+        ("first", "0", "stop"),
+        ("first", "0", "complete"),
+    ]
+    assert (allocate.stage, allocate.summary, len(allocate.table.rows)) == ("allocate", "1 resumed", 1)
+    assert (choice.stage, choice.summary, len(choice.table.rows)) == ("choice", "1 chosen", 1)
+
+
+def test_decisions_of_older_versions_have_no_stage_and_long_tables_are_folded() -> None:
+    rows = [dataclasses.asdict(decision_record(action="stop", trial_key=f"t{i}")) for i in range(13)]
+    configs = config_table({"c0": ("random", None, {"lr": 1.0})})
+    (only,) = decisions_by_stage(pa.Table.from_pylist(rows, schema=DECISIONS), configs, {})
+    assert (only.stage, only.summary, only.folded) == ("decisions", "13 stopped", True)
+    (few,) = decisions_by_stage(pa.Table.from_pylist(rows[:12], schema=DECISIONS), configs, {})
+    assert not few.folded
 
 
 def test_a_null_setting_is_shown_apart_from_an_absent_one(make_run_dir: MakeRun) -> None:

@@ -23,7 +23,7 @@ def show_table(ranking: Ranking, verdict: Verdict) -> None:
     from rich.console import Console
     from rich.measure import Measurement
 
-    from results.report.tables import ranking_table
+    from results.report.ranking_table import ranking_table
 
     content = ranking_table(ranking, verdict)
     terminal, endless = Console(), Console(width=100_000)
