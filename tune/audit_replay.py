@@ -207,7 +207,8 @@ def replay_sentences(found: Counterfactual | None) -> tuple[str, ...]:
         f"Replayed in {found.replays} random orders with {found.workers} at a time, the screening of {found.policy} "
         f"(grace {found.grace}, eta {found.eta:g}) stops {100 * found.stopped:.1f}{error} % of the best "
         f"{found.watched} of {found.runs} runs on {_counted(found.seeds, 'seed')}, {100 * found.best_stopped:.1f} % of "
-        f"the single best, and spends {100 * found.spent:.0f} % of the epochs. What it would resume later is not counted.",
+        f"the single best, and spends {100 * found.spent:.0f} % of the epochs. What it would resume later is not "
+        "counted.",
     ]
     if found.unseen:
         said.append(
