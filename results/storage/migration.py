@@ -51,8 +51,8 @@ STEPS: tuple[Step, ...] = (
     ),
     Step(
         version=3,
-        reason="the column `event` came to epochs, decisions and runs: the order of what happened, in which a sweep is "
-        "replayed; and `stage` to decisions. Older rows have null there and are replayed in the order of their arrival.",
+        reason="the column `event` came to epochs, decisions and runs: the order in which a sweep is replayed. And "
+        "`stage` came to decisions. Older rows have null there and are replayed in the order of their arrival.",
     ),
 )
 

@@ -86,12 +86,9 @@ def test_an_adaptive_search_shows_its_stage_and_its_budget_and_promises_no_numbe
     execution.add(0, 0, [0.1] * 4, RunStatus.FINISHED)
     execution.add(1, 0, [0.1] * 2, None)
     progress = Progress(execution, slots=2)
-    assert (
-        progress.headline()
-        == (
-            "screening · 2 runs started · 1 finished · 6 of 20 epochs · at most about 70 s left"  # 14 epochs, 10 s, 2 slots
-        )
-    )
+    # 14 epochs are left, 10 s each, two at a time
+    expected = "screening · 2 runs started · 1 finished · 6 of 20 epochs · at most about 70 s left"
+    assert progress.headline() == expected
     execution.add(0, 1000, [0.1] * 3, None, stage=CONFIRM)
     assert "confirming · 2 runs started and 1 to confirm" in progress.headline()
     assert "6 of 20 epochs and 3 to confirm" in progress.headline()

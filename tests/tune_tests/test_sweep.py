@@ -10,6 +10,7 @@ import pytest
 
 from landslide import TrainSettings
 from tune.errors import SweepError
+from tune.schedulers import POLICIES
 from tune.sweep import METRICS, OPTIONS, Sweep
 from tune.sweep_file import declare, parse_pins
 
@@ -23,6 +24,8 @@ def test_the_identity_covers_what_decides_the_numbers() -> None:
     others = [
         smoke(seed=1), smoke(configs=9), smoke(seeds=4), smoke(max_epochs=7), smoke(searcher="grid"),
         smoke(policy="none"), smoke(grace=5), smoke(eta=4), smoke(metric="val_f1"), smoke(cpus_per_trial=2),
+        smoke(policy="asha"), smoke(stop_regret=0.01), smoke(confirm=2), smoke(budget_epochs=99),
+        smoke(policy="asha", budget_epochs=99),
         declare("smoke", data_dir=Path("data"), options={}, pins={"patience": 4}),
         declare("unet", data_dir=Path("data"), options={}, pins={}),
     ]  # fmt: skip
@@ -34,6 +37,88 @@ def test_the_identity_does_not_depend_on_where_and_how_wide_it_runs() -> None:
     base = smoke().sweep_id("d")
     assert smoke(max_concurrent=1, name="other").sweep_id("d") == base
     assert replace(smoke(), data_dir=Path("elsewhere")).sweep_id("d") == base
+
+
+def test_an_option_that_says_the_default_changes_nothing() -> None:
+    base = smoke(configs=10, max_epochs=20)
+    said = smoke(
+        configs=10, max_epochs=20, seeds="auto", budget_epochs=2 * 10 * 20, confirm=3, stop_regret=0.002
+    )
+    assert said.sweep_id("d") == base.sweep_id("d")
+    assert smoke(policy="median", seeds=3).sweep_id("d") == smoke(policy="median").sweep_id("d")
+
+
+def test_a_sweep_of_an_older_version_keeps_its_identity() -> None:
+    """What it was computed from before there were budgets; without it no such sweep could be resumed."""
+    sweep = smoke(policy="asha")
+    assert sweep.identity("d") == {
+        "space_id": sweep.space.space_id, "data_id": "d", "configs": 16, "seeds": 3, "max_epochs": 30,
+        "searcher": "random", "grid_points": 3, "policy": "asha", "grace": 3, "eta": 3, "metric": "val_iou",
+        "seed": 0, "threads": 1, "device": "cpu",
+    }  # fmt: skip
+
+
+def test_the_policy_is_made_with_every_default_in_place() -> None:
+    adaptive = smoke(configs=10, max_epochs=20, seed=5).policy_options()
+    assert (adaptive.seeds, adaptive.budget_epochs, adaptive.confirm, adaptive.stop_regret) == (
+        None,
+        400,
+        3,
+        0.002,
+    )
+    assert (adaptive.configs, adaptive.max_epochs, adaptive.seed) == (10, 20, 5)
+    fixed = smoke(policy="successive-halving").policy_options()
+    assert (fixed.seeds, fixed.budget_epochs, fixed.confirm) == (3, None, 0)
+    assert (
+        smoke().planned_seeds,
+        smoke(seeds=4).planned_seeds,
+        smoke(policy="asha", seeds=4).planned_seeds,
+    ) == (0, 0, 4)
+
+
+def test_seeds_auto_on_the_command_line_wins_over_a_number_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text("sweep: x\nspace: smoke\ndata: d\nseeds: 4\n", encoding="utf-8")
+    assert declare(str(file), options={}, pins={}).seeds == 4
+    assert declare(str(file), options={"seeds": "auto"}, pins={}).seeds is None
+    with pytest.raises(SweepError, match="seeds: 'many' is not a whole number"):
+        declare(str(file), options={"seeds": "many"}, pins={})
+
+
+def test_options_that_the_policy_makes_no_use_of_are_refused_only_when_they_are_given() -> None:
+    for policy in POLICIES:
+        assert smoke(policy=policy).problems() == []
+    with pytest.raises(SweepError) as raised:
+        smoke(policy="fixed-repeats", confirm=3, stop_regret=0.01, eta=4, grace=2)
+    assert [problem.split(":")[0] for problem in raised.value.problems] == [
+        "confirm",
+        "eta",
+        "grace",
+        "stop_regret",
+    ]
+    assert "use --policy noise-aware" in raised.value.problems[0]
+    assert smoke(policy="median", grace=2).grace == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"seeds": 1001}, "seeds: 1001 is too many; replicates from 1000 on confirm"),
+        ({"confirm": -1}, "confirm: -1 is too small"),
+        (
+            {"budget_epochs": 29},
+            "budget_epochs: 29 is not enough for one run of 30 epochs; at least 30, or lower",
+        ),
+        ({"stop_regret": float("nan")}, "stop_regret: nan is not a distance"),
+        ({"stop_regret": -0.1}, "stop_regret: -0.1 is not a distance"),
+    ],
+)
+def test_numbers_that_no_search_can_use_are_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(SweepError, match=told):
+        smoke(**options)
+    assert smoke(seeds=1, budget_epochs=30, stop_regret=0).problems() == [], (
+        "one look at each config is a search"
+    )
 
 
 def test_threads_are_the_whole_part_of_the_cpu_share() -> None:
