@@ -198,6 +198,12 @@ def test_options_of_a_wrong_type_are_told_with_their_names() -> None:
     assert [problem.split(":")[0] for problem in raised.value.problems] == ["configs", "seeds", "searcher"]
 
 
+def test_every_option_of_a_sweep_has_its_flag() -> None:
+    from tune.cli.sweep import sweep as command
+
+    assert set(OPTIONS) - {"name"} <= {parameter.name for parameter in command.params}
+
+
 def test_the_help_tells_the_defaults_of_the_dataclass() -> None:
     import re
     from dataclasses import fields

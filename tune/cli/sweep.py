@@ -34,9 +34,19 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
 )
 @click.option("--configs", type=int, help="How many configs are tried [default: 16].")
 @click.option(
-    "--seeds", type=int, help="Replicates of each config; all configs meet the same seeds [default: 3]."
+    "--seeds",
+    callback=_seeds,
+    metavar="auto|K",
+    help="Replicates of each config; all configs meet the same seeds. auto: noise-aware repeats what can still be the "
+    "best (K is then the most), the others take 3 [default: auto].",
 )
 @click.option("--max-epochs", type=int, help="Epochs of a run that is not stopped [default: 30].")
+@click.option(
+    "--budget-epochs",
+    type=int,
+    help="Epochs that the search may spend over all runs, confirmation on top [default: 2 x configs x max epochs for "
+    "noise-aware, no limit for the others].",
+)
 @click.option(
     "--searcher", help="How configs are proposed: random, grid, listed or optuna [default: random]."
 )
