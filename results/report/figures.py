@@ -91,7 +91,8 @@ def curve_figure(ranking: Ranking, epochs: pa.Table) -> str | None:
         axes.fill_between(x, low, high, color=ACCENT, alpha=0.2, linewidth=0, zorder=2)
         axes.plot(x, mean, color=ACCENT, linewidth=2.2, marker="o" if len(x) == 1 else "", zorder=4)
         state = "" if row.state is ConfigState.COMPLETE else f", {row.state}"
-        title = f"{clip(row.short, 26)} ({len(runs[row.config_id])} runs{state})"
+        count = len(runs[row.config_id])
+        title = f"{clip(row.short, 26)} ({count} run{'s' * (count != 1)}{state})"
         axes.set_title(f"{title}\n{clip(row.description, 40)}" if row.description else title, fontsize=9)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))

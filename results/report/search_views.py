@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from results.claims import Verdict
 from results.naming import NONE
-from results.ranking import Ranking
+from results.ranking import RankedConfig, Ranking
 from results.records import RunStatus
 from results.report.drawing import ACCENT, INK, MUTED, STYLE, clip, svg
 from results.report.tables import MOST_ROWS, Table, cut, number
@@ -67,9 +67,10 @@ def search_sentences(verdict: Verdict, ranking: Ranking) -> tuple[str, ...]:
 def seeds_figure(ranking: Ranking) -> str | None:
     """Every run of each config as a mark: finished, stopped, failed or not ended, and those on fresh seeds after them.
 
-    None for a sweep that runs every config equally often: there is nothing to see.
+    Configs with a single stopped run are left out: most of a search is like that. None for a sweep that runs every
+    config equally often: there is nothing to see.
     """
-    rows = [row for row in ranking.rows if row.runs][:MOST_CONFIGS]
+    rows = _drawn(ranking)[:MOST_CONFIGS]
     if not rows or not ranking.plan.adaptive:
         return None
     figure = Figure(figsize=(8.5, 0.9 + 0.26 * len(rows)), layout="constrained")
@@ -90,6 +91,11 @@ def seeds_figure(ranking: Ranking) -> str | None:
     return svg(figure, "seeds", "runs of each config: finished, stopped early, failed, and on fresh seeds")
 
 
+def _drawn(ranking: Ranking) -> list[RankedConfig]:
+    """The configs of which more than a single stopped run is known."""
+    return [row for row in ranking.rows if row.n or len(row.runs) + len(row.confirmations) > row.n_stopped]
+
+
 def _mark(axes: Axes, x: float, y: float, run: RankedRun, *, colour: str) -> None:
     """Filled: it has a score. Ring: stopped. Cross: failed. Dash: it has not ended."""
     look: dict[str, Any] = {"markersize": 6.0, "color": colour}
@@ -107,8 +113,10 @@ def _mark(axes: Axes, x: float, y: float, run: RankedRun, *, colour: str) -> Non
 
 def seeds_caption(ranking: Ranking) -> str:
     """What the marks of `seeds_figure` mean."""
-    there = sum(1 for row in ranking.rows if row.runs)
+    there = len(_drawn(ranking))
     shown = f" The first {MOST_CONFIGS} of {there} configs." if there > MOST_CONFIGS else ""
+    if left := ranking.n_started - there:
+        shown += f" Not drawn: {left} config{'s' * (left != 1)} with a single run that was stopped."
     return (
         "One mark per run of the search, in the order of its seeds. Dot: finished. Ring: stopped early. Cross: failed. "
         f"Dash: not ended. Diamond: a run on a fresh seed, which took no part in the choice.{shown}"
@@ -163,8 +171,8 @@ def _stage_decisions(
     cells = tuple(_cells(row, names, numbers) for row in listed[:MOST_ROWS])
     headings = ("Run", "no.", "replicate", "epoch", "action", "value", "threshold", "n", "reason")
     note = ""
-    if cells:
-        note = "no.: the config's number in the order in which they were proposed, by which reasons call it."
+    if any("config " in row["reason"] for row in listed):
+        note = "no.: the number of the config, by which reasons call it: in the order of proposal, from 0."
     table = Table(headings, frozenset(headings) - {"Run", "action", "reason"}, cells, note + cut(len(listed)))
     return StageDecisions(stage or "decisions", ", ".join(said), table, len(cells) > FOLDED_FROM)
 

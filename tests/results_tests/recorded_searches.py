@@ -117,7 +117,9 @@ class _Log:
             self._end(cell, RunStatus.FINISHED, EPOCHS, stage)
             return
         self._epochs(cell, 1, STOP, stage)
-        reason = f"best value {self.search.scores[cell] - 0.03:.4f} at epoch 3 is below 0.4400, the upper 1/3 of 5"
+        reason = (
+            f"best value {self.search.scores[cell] - 0.03:.4f} at epoch 3 is below 0.4400, the upper 1/3 of 5"
+        )
         self.decide(cell, STOP, action="stop", reason=reason, rung=STOP)
         self._end(cell, RunStatus.STOPPED, STOP, stage)
 
@@ -137,9 +139,7 @@ class _Log:
         policy = "audit" if stage == "audit" else "noise-aware"
         who = {name: value for name, value in _who(cell).items() if name != "seed_init"}
         about = {"statistic": 0.44, "threshold": None, "n": 0, "rung": None, "policy": policy, **what}
-        self.store.add_decision(
-            decision_record(**who, epoch=epoch, stage=stage, event=self.event, **about)
-        )
+        self.store.add_decision(decision_record(**who, epoch=epoch, stage=stage, event=self.event, **about))
 
     def _screened(self, cell: Cell) -> bool:
         """A config's first run, and the next one after a failed one."""
