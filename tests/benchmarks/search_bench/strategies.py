@@ -159,10 +159,11 @@ def top_again(problem: Problem, budget: int, rules: Rules) -> Outcome:
 def noise_aware(problem: Problem, budget: int, rules: Rules, *, confirm: int = 0) -> Outcome:
     """The noise-aware search without its stopping rule; announces its posterior, or the confirmed mean.
 
-    With confirmation, the search gets so much less that the whole is expected to keep within the budget.
+    With confirmation, the search gets so much less that the whole is expected to keep within the budget, but at least
+    half of it: then the end of the budget cuts the confirmation off.
     """
     fresh = math.ceil(2 * confirm * problem.usual_epochs)
-    options = replace(_options(problem, max(budget - fresh, 1), rules), confirm=confirm)
+    options = replace(_options(problem, max(budget - fresh, budget // 2, 1), rules), confirm=confirm)
     done = _searched(make_policy("noise-aware", options), problem, budget, rules)
     belief = beliefs(done.history, problem.max_epochs)
     chosen = belief.choice
