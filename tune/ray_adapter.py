@@ -87,7 +87,11 @@ class SpecScheduler(FIFOScheduler):  # type: ignore[misc]
         self._desk = desk
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """An epoch or an end; Ray flattens nested results, so the names carry a prefix."""
+        """An epoch or an end; Ray flattens nested results, so the names carry a prefix.
+
+        A paused trial ends for Ray too, which frees its resources at once (Ray's own pausing would restore it from
+        Ray's checkpoints). Going on with it is another Ray trial, from its own last.pt.
+        """
         spec, execution = self._desk.specs[trial.trial_id], self._desk.execution
         if "end/status" in result:
             end = RunEnd(result["end/status"], result["end/reason"], result.get("end/error"))

@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+sys.path.append(str(Path(__file__).parent))  # importlib mode does not: `toy_sweeps` lies beside us
+from toy_sweeps import decided, replayed
+
 from results import ResultsStore, StoreError
 from tune.driver import _slots, graceful_signals
 from tune.errors import SweepError
@@ -96,6 +99,71 @@ def test_ray_and_the_in_process_twin_record_the_same_bits(
     assert store.patches().num_rows == 4 * 8
     assert store.thresholds().num_rows == 4 * 39
     assert (tmp_path / "run" / "report.html").exists()
+
+
+#: Small searches that pause, resume, repeat and confirm. One worker: the order of what happens is then one.
+HALVING = ("--policy", "successive-halving", "--configs", "4", "--seeds", "1", "--grace", "1", "--eta", "2")
+ADAPTIVE = ("--policy", "noise-aware", "--configs", "3", "--seeds", "auto", "--grace", "1", "--budget-epochs", "24",
+            "--confirm", "1")  # fmt: skip
+
+
+def log_of(out: Path) -> dict[str, list[dict[str, Any]]]:
+    """All that was decided and measured, in order, without what depends on the clock."""
+    store = ResultsStore.read(out)
+    timed = {
+        "timestamp",
+        "wall_seconds",
+        "epoch_seconds",
+        "data_seconds",
+        "patches_per_second",
+        "peak_memory_bytes",
+    }
+    return {
+        table: [
+            {name: value for name, value in row.items() if name not in timed}
+            for row in sorted(getattr(store, table)().to_pylist(), key=lambda row: row["event"])
+        ]
+        for table in ("decisions", "epochs", "runs")
+    }
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [HALVING, ADAPTIVE], ids=["successive-halving", "noise-aware"])
+def test_one_worker_on_ray_decides_and_measures_what_the_in_process_twin_does(
+    tiny_dataset: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    assert finish(start(tiny_dataset, tmp_path / "ray", *words, "--max-concurrent", "1")) == 0
+    assert finish(start(tiny_dataset, tmp_path / "here", *words, "--in-process")) == 0
+    ray, here = log_of(tmp_path / "ray"), log_of(tmp_path / "here")
+    assert ray["decisions"] == here["decisions"]
+    assert ray == here
+    actions = {row["action"] for row in here["decisions"]}
+    assert actions >= ({"pause", "resume"} if words is HALVING else {"start", "stop", "choose"})
+    assert (
+        ResultsStore.read(tmp_path / "ray").sweep["ended"] == here["decisions"][-1]["reason"]
+        or words is HALVING
+    )
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+def test_decisions_taken_with_several_workers_replay_from_the_log(tiny_dataset: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = (*ADAPTIVE, "--configs", "4", "--cpus-per-trial", "0.5", "--max-concurrent", "3")
+    assert finish(start(tiny_dataset, out, *words)) == 0
+    store = ResultsStore.read(out)
+    options = {
+        "configs": 4,
+        "max_epochs": 4,
+        "grace": 1,
+        "budget_epochs": 24,
+        "confirm": 1,
+        "cpus_per_trial": 0.5,
+    }
+    sweep = declare("smoke", data_dir=tiny_dataset, options=options, pins={})
+    assert store.sweep["budget_epochs"] == 24
+    assert replayed(store, sweep) == decided(store)
 
 
 def interrupt(process: subprocess.Popen[str]) -> None:
