@@ -24,8 +24,9 @@ class Claim(StrEnum):
 class Comparison:
     """The best config against another one; a positive estimate means that the best one is better.
 
-    `low` and `high` are the simultaneous interval, None when the seed noise is unknown. `n_pairs` counts the
-    replicates on which both have a score. `claim` is ``better`` or ``undecided``.
+    `low` and `high` are the simultaneous interval, None when the seed noise is unknown, or when an adaptive search ran one
+    of the two once (`statistics.adaptive`). `n_pairs` counts the replicates on which both have a score. `claim` is
+    ``better`` or ``undecided``.
     """
 
     config_id: str
@@ -116,7 +117,8 @@ class Verdict:
         indistinguishable: ids of the best config and of those not shown to be worse.
         comparisons: the best against each other config, in the order of the ranking.
         seed_noise: between seeds of one config, pooled.
-        residual_noise: what remains of it when configs are compared on the same seeds.
+        residual_noise: what remains of it when configs are compared on the same seeds; of an adaptive search from the
+            runs after each config's first.
         pair_correlation: share of the seed variance that pairing removed; None = cannot be estimated.
         expected: what the best config will score; None without a result.
         confirmed: what it scored on fresh seeds; None when there are none.

@@ -205,9 +205,11 @@ def _notes(ranking: Ranking) -> tuple[str, ...]:
             "Failed runs are left out of the means. If a config fails on hard seeds, its mean flatters it."
         )
     if ranking.n_audits:
-        runs = "1 stopped run was" if ranking.n_audits == 1 else f"{ranking.n_audits} stopped runs were"
+        one = ranking.n_audits == 1
+        runs = "1 stopped run was" if one else f"{ranking.n_audits} stopped runs were"
         notes.append(
-            f"{runs} brought to the end afterwards to audit the stopping; here they count as stopped, as before."
+            f"{runs} brought to the end afterwards to audit the stopping; here {'it counts' if one else 'they count'} "
+            "as stopped, as before."
         )
     if ranking.plan.adaptive and not ranking.plan.ended:
         notes.append(

@@ -1,6 +1,6 @@
 """What the statistics of `results` are worth: simulated sweeps whose truth is known, as tables with standard errors.
 
-    python tests/benchmarks/sim_statistics.py                 # everything, about half an hour on one core
+    python tests/benchmarks/sim_statistics.py                 # everything, about two hours on one core
     python tests/benchmarks/sim_statistics.py winner --problems 500
 
 The test suite holds the promises at moderate size (`tests/results_tests/test_simulation.py`); this prints them at
@@ -18,6 +18,7 @@ import numpy as np
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "results_tests"))  # `simulated_scores` lies there
 
+from sim_adaptive import adaptive
 from simulated_scores import (
     INTERVALS,
     Bin,
@@ -189,6 +190,7 @@ TABLES = {
     "false": (false_claims, 4000),
     "best": (best, 10_000),
     "winner": (winner, 1500),
+    "adaptive": (adaptive, 1000),
 }
 
 

@@ -60,7 +60,8 @@ class Seeds:
     Attributes:
         sd: standard deviation between seeds, typical of a config.
         shared: correlation of two configs on the same replicate.
-        skewed: a centred gamma variate of shape 2 (skewness 1.4) instead of a normal one.
+        skewed: a centred gamma variate of shape 2 (skewness 1.4) instead of a normal one: now and then a lucky run.
+        low_tail: its mirror image: now and then a run that goes wrong.
         unequal: standard deviation of the logarithm of the configs' sds.
     """
 
@@ -68,11 +69,12 @@ class Seeds:
     shared: float = 0.0
     skewed: bool = False
     unequal: float = 0.0
+    low_tail: bool = False
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
         """Independent noise of variance 1."""
-        if self.skewed:
-            return (rng.gamma(2, 1, shape) - 2) / np.sqrt(2)
+        if self.skewed or self.low_tail:
+            return (-1 if self.low_tail else 1) * (rng.gamma(2, 1, shape) - 2) / np.sqrt(2)
         return rng.standard_normal(shape)
 
     def sds(self, rng: np.random.Generator, configs: int) -> Array:

@@ -133,7 +133,7 @@ def test_everything_that_reads_scores_copes_with_unequal_seeds(recorded: Recorde
     assert noise.patches is not None
     assert (noise.patches.best, noise.patches.n_common) == (
         0,
-        (4, 3, 2, 0, 1),
+        (4, 3, 2, 1, 1),
     )
     curves = threshold_curves(seen.thresholds, ranking)
     assert [curve.replicates for curve in curves] == [(0, 1, 2, 3), (0, 1, 2), (0, 1), (1,), (0,)]
