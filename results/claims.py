@@ -24,9 +24,9 @@ class Claim(StrEnum):
 class Comparison:
     """The best config against another one; a positive estimate means that the best one is better.
 
-    `low` and `high` are the simultaneous interval, None when the seed noise is unknown, or when an adaptive search ran one
-    of the two once (`statistics.adaptive`). `n_pairs` counts the replicates on which both have a score. `claim` is
-    ``better`` or ``undecided``.
+    `low` and `high` are the simultaneous interval, None when the seed noise is unknown, or when an adaptive search ran
+    one of the two once (`statistics.adaptive`). `n_pairs` counts the replicates on which both have a score. `claim`
+    is ``better`` or ``undecided``.
     """
 
     config_id: str

@@ -40,12 +40,12 @@ class Plan:
 
         ``planned_runs`` is the number of runs once the search is over. Before that, or in a sweep that never
         said it, ``configs`` times ``replicates`` bounds it from above. ``replicates`` of 0 marks a search that
-        decided itself how many seeds each config gets: there only runs that were started can be missing.
+        decides itself how many seeds each config gets: until it is over only runs that were started can be missing.
         """
         metric, mode, ended = str(sweep["metric"]), str(sweep["mode"]), sweep.get("ended")
         ended = str(ended) if ended else None
         if sweep.get("replicates") == 0:
-            return cls(metric, mode, 0, adaptive=True, ended=ended)
+            return cls(metric, mode, 0, _count(sweep.get("planned_runs")), adaptive=True, ended=ended)
         replicates = _count(sweep.get("replicates")) or 0
         runs, asked = _count(sweep.get("planned_runs")), _count(sweep.get("configs"))
         final = runs is not None or not asked

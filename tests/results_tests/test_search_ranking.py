@@ -272,5 +272,5 @@ def test_a_plan_of_zero_replicates_is_adaptive_only_when_a_sweep_says_so() -> No
     assert not Plan("val_iou", "max", 0).adaptive
     asked = {"metric": "val_iou", "mode": "max", "configs": 64}
     plan = Plan.of({**asked, "replicates": 0, "planned_runs": 90, "ended": ENDED})
-    assert (plan.adaptive, plan.runs, plan.final, plan.ended) == (True, None, True, ENDED)
+    assert (plan.adaptive, plan.runs, plan.final, plan.ended) == (True, 90, True, ENDED)
     assert not Plan.of({**asked, "replicates": 3}).adaptive
