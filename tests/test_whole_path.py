@@ -16,7 +16,8 @@ from tune.cli import main
 
 #: The quickstart in small: the same code, fewer and shorter runs.
 SMALL = (
-    "import tune.cli.quickstart as q; q.PATCHES, q.CONFIGS, q.SEEDS, q.MAX_EPOCHS, q.GRACE = 24, 3, 2, 3, 1\n"
+    "import tune.cli.quickstart as q\n"
+    "q.PATCHES, q.CONFIGS, q.MAX_EPOCHS, q.GRACE, q.BUDGET, q.CONFIRM = 24, 3, 3, 1, 18, 1\n"
     "from tune.cli import main; main()"
 )
 
@@ -50,7 +51,9 @@ def test_every_epoch_of_every_run_is_in_parquet(quickstarted: tuple[Path, str]) 
     sweep = quickstarted[0] / "sweep"
     epochs = pq.read_table(sweep / "epochs").to_pylist()
     runs = {row["trial_key"]: row for row in pq.read_table(sweep / "runs").to_pylist()}
-    assert len(runs) == 3 * 2
+    assert len({run["config_id"] for run in runs.values()}) == 3
+    assert {run["replicate"] for run in runs.values() if run["stage"] == "confirm"} == {1000}
+    assert all(run["epochs"] == 3 for run in runs.values() if run["status"] == "finished")
     for key, run in runs.items():
         assert sorted(row["epoch"] for row in epochs if row["trial_key"] == key) == [
             *range(1, run["epochs"] + 1)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 #: Small enough for two CPU cores and a few minutes, large enough that the models learn something.
 PATCHES, SIZE = 120, 64
-CONFIGS, SEEDS, MAX_EPOCHS, GRACE = 4, 3, 6, 2
+CONFIGS, MAX_EPOCHS, GRACE, BUDGET, CONFIRM = 6, 6, 2, 70, 2
 
 
 @click.command()
@@ -51,11 +51,15 @@ def quickstart(out: Path, seed: int, in_process: bool) -> None:
         f"1/4  writing {PATCHES} synthetic training patches of {SIZE} x {SIZE} pixels and 14 bands to {data_dir}"
     )
     _synthesize(data_dir, seed)
-    say(f"2/4  training {CONFIGS} configs x {SEEDS} seeds, up to {MAX_EPOCHS} epochs each, on the CPU")
+    say(
+        f"2/4  searching among {CONFIGS} configs with at most {BUDGET} epochs, up to {MAX_EPOCHS} a run, then "
+        f"confirming the best on {CONFIRM} fresh seeds, on the CPU"
+    )
     outcome = _sweep(data_dir, run_dir, seed, in_process)
     if not outcome.complete:
         say(f"interrupted; everything done so far is in {run_dir}")
         raise SystemExit(1)
+    say(f"     ended: {outcome.ended}")
     say(f"3/4  exporting the best config's model to {model_dir}")
     shipped = ship(run_dir, str(model_dir), Shipment(device="cpu"), say=say)
     say("4/4  evaluating the exported model on the test split, which took no part in the search")
@@ -79,7 +83,14 @@ def _sweep(data_dir: Path, run_dir: Path, seed: int, in_process: bool) -> Outcom
     from tune.launch import Place, run
     from tune.sweep_file import declare
 
-    options = {"configs": CONFIGS, "seeds": SEEDS, "max_epochs": MAX_EPOCHS, "grace": GRACE, "seed": seed}
+    options = {
+        "configs": CONFIGS,
+        "max_epochs": MAX_EPOCHS,
+        "grace": GRACE,
+        "budget_epochs": BUDGET,
+        "confirm": CONFIRM,
+        "seed": seed,
+    }
     return run(
         declare("smoke", data_dir=data_dir, options=options, pins={}), run_dir, place=Place(in_process)
     )
@@ -107,4 +118,4 @@ def _close(outcome: Outcome, model: Path, test: Evaluation, seconds: float) -> N
     click.echo(f"model    {model} (manifest beside it)")
     click.echo(f"took     {seconds:.0f} s; synthetic scores say nothing about real imagery")
     click.echo("next     landslide-tune data check YOUR_DATA")
-    click.echo("         landslide-tune sweep unet --data YOUR_DATA --configs 8 --seeds 3 --gpus-per-trial 1")
+    click.echo("         landslide-tune sweep unet --data YOUR_DATA --configs 16 --gpus-per-trial 1")
