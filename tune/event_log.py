@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results import ResultsStore
+from tune.recorder import EXHAUSTED
 from tune.schedulers import Action
 
 Row = Mapping[str, Any]
@@ -47,12 +48,14 @@ class Log:
         events: in order.
         last: the highest number; 0 without one.
         begun: so many of the configs had their first run started by a version that kept no record of starts.
+        exhausted: the searcher had no further config when it was asked after the event of this number; None = it had.
         ends: the number that the recorded end of a trial has, by trial key.
     """
 
     events: list[Event]
     last: int
     begun: int
+    exhausted: int | None
     ends: Mapping[str, int | None]
 
 
@@ -77,7 +80,11 @@ def read_log(store: ResultsStore, metric: str) -> Log:
     last = numbered[-1].number if numbered else 0
     assert last is not None
     return Log(
-        events, last, _begun(configs, older, numbered), {end["trial_key"]: end["event"] for end in ends}
+        events,
+        last,
+        begun=_begun(configs, older, numbered),
+        exhausted=store.sweep.get(EXHAUSTED),
+        ends={end["trial_key"]: end["event"] for end in ends},
     )
 
 

@@ -200,6 +200,7 @@ class Execution:
                 raise PolicyError(f"policy {self._policy_name} asks for a further config, and there is none")
             if self._proposals.next(self.history) is None:
                 self.history.exhausted = True
+                self._recorder.exhausted(self._event)
                 return None
             number = self.history.configs
         if problem := start_problem(self.history, move, config=number):

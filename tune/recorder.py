@@ -47,6 +47,9 @@ _METRICS = (
     "peak_memory_bytes",
 )
 
+#: The key in sweep.json under which it stands after which event the searcher had no further config.
+EXHAUSTED = "configs_exhausted_after"
+
 #: What a run leaves beside its best checkpoint, by the names in that file and in the order of the record's fields.
 _PATCHES = ("patch_id", "tp", "fp", "fn")
 _THRESHOLDS = ("threshold", "threshold_tp", "threshold_fp", "threshold_fn")
@@ -80,6 +83,11 @@ class Recorder:
         self._write(
             self._store.add_config, ConfigRecord(config.config_id, dict(config), origin, config.label)
         )
+
+    def exhausted(self, event: int) -> None:
+        """The searcher had no further config when it was asked after this event; what came before is on disk."""
+        self.flush()
+        self._write(self._store.note, {EXHAUSTED: event})
 
     def epoch(self, spec: TrialSpec, metrics: Mapping[str, Any], *, node: str, event: int) -> None:
         """A trial reported an epoch; a metric that it did not measure is null, never a number."""

@@ -71,6 +71,8 @@ class _Replay:
         for config in range(log.begun):
             self._runs.open(config, 0, SCREEN)
         for event in log.events:
+            if log.exhausted is not None and event.number is not None and event.number > log.exhausted:
+                self._runs.history.exhausted = True
             if event.epoch is not None:
                 self._epoch(event, event.epoch)
             elif event.decision is not None and event.decision["action"] == Action.CHOOSE:
@@ -79,6 +81,7 @@ class _Replay:
                 self._open(event.decision)
             if event.end is not None:
                 self._end(event.end)
+        self._runs.history.exhausted |= log.exhausted is not None
         return self._found
 
     def _open(self, row: Row) -> RunState:

@@ -128,6 +128,37 @@ def test_a_sweep_whose_finalists_are_being_trained_is_not_over(tmp_path: Path) -
         assert now() == (4, 4, {"finished": 4}, True)
 
 
+def test_a_search_that_notes_its_end_is_over_when_it_has_noted_it(tmp_path: Path) -> None:
+    """Every run has ended between the last one of a stage and the first one of the next: that is not the end."""
+    sweep = {"replicates": 0, "configs": 2, "budget_epochs": 30}
+    run_dir = record_scores(tmp_path / "run", [[0.4], [0.6]], sweep=sweep)
+    with ResultsStore.open(run_dir) as store:
+        store.add_decision(decision_record(action="start", epoch=0, rung=None, event=1))
+        store.add_epoch(epoch_record(trial_key="c0-r1000", epoch=1, stage="confirm", replicate=1000, event=2))
+        store.add_run(run_record(trial_key="c0-r1000", stage="confirm", replicate=1000, event=3))
+        store.flush()
+        found = sweep_status(run_dir)
+        assert (found.planned, found.ended, found.confirmations, found.over) == (None, 2, 1, False)
+        assert (found.epochs - found.search_epochs, found.budget_epochs) == (1, 30)
+        store.note({"planned_runs": 2, "ended": "the budget is spent"})
+        found = sweep_status(run_dir)
+        assert (found.planned, found.over, found.reason) == (2, True, "the budget is spent")
+    text = CliRunner().invoke(main, ["status", str(run_dir)]).stdout
+    assert f"2 of 2 runs ended, {found.epochs} epochs (the search {found.search_epochs} of 30)" in text
+    assert "ended: the budget is spent" in text
+
+
+def test_a_paused_run_is_neither_ended_nor_under_way(tmp_path: Path) -> None:
+    run_dir = record_scores(tmp_path / "run", [[0.4]], sweep={"replicates": 1})
+    with ResultsStore.open(run_dir) as store:
+        key = {"trial_key": "c1-r0", "config_id": "c1"}
+        store.add_epoch(epoch_record(**key, epoch=1, event=2))
+        store.add_decision(decision_record(**key, action="start", epoch=0, rung=None, event=1))
+        store.add_decision(decision_record(**key, action="pause", epoch=1, rung=1, event=2))
+    found = sweep_status(run_dir)
+    assert (found.ended, dict(found.by_status), found.over) == (1, {"finished": 1, "paused": 1}, False)
+
+
 def test_confirmations_are_extra_and_the_best_run_is_the_lowest_when_lower_is_better(tmp_path: Path) -> None:
     run_dir = record_scores(
         tmp_path / "run", [[0.4, 0.1], [0.6, np.nan]], confirm_from=1, sweep={"mode": "min", "configs": 3}
