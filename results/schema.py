@@ -105,8 +105,8 @@ DECISIONS = pa.schema(
         _required("action", _TEXT),  # start, resume, continue, pause, stop, choose; complete before version 3
         _required("reason", _TEXT),  # in words
         _required("policy", _TEXT),  # name of the policy
-        pa.field("stage", _TEXT),  # of the run then, as in EPOCHS; null = recorded by a version before 3
         _TIMESTAMP,
+        pa.field("stage", _TEXT),  # of the run then, as in EPOCHS; null = recorded by a version before 3
         _EVENT,
     ],
     metadata=_METADATA,
