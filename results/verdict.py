@@ -65,7 +65,7 @@ def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
         **_counts(ranking),
     }
     facts |= _compared(ranking, fit, started, power) | _winner(ranking, fit, seed) if fit else _nothing()
-    facts["notes"] += _notes_on_best(ranking, facts["best"])
+    facts["notes"] += _notes_on_best(ranking, facts["best"]) + _notes_on_confirmation(facts)
     said = sentences(facts, ranking)
     return Verdict(headline=said[0], sentence=" ".join(said), **facts)
 
@@ -244,6 +244,19 @@ def _notes_on_best(ranking: Ranking, best_id: str | None) -> tuple[str, ...]:
             "they were not scored on the same seeds.",
         )
     return ()
+
+
+def _notes_on_confirmation(facts: dict[str, Any]) -> tuple[str, ...]:
+    """Whether fresh seeds disagree with what the search expected of its choice."""
+    expected, confirmed = facts["expected"], facts["confirmed"]
+    if not facts["adaptive"] or expected is None or confirmed is None or confirmed.low is None:
+        return ()
+    if confirmed.low <= expected.expected <= confirmed.high:
+        return ()
+    return (
+        f"The fresh seeds do not agree with the expected score {expected.expected:.4f}, which is outside their "
+        "interval: go by the fresh seeds.",
+    )
 
 
 def _spread_of(noise: Any) -> SpreadEstimate:

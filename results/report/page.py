@@ -136,10 +136,8 @@ def _ranking_caption(verdict: Verdict) -> str:
         if verdict.adaptive
         else "mean and interval with the pooled seed noise"
     )
-    return (
-        f"Dots: the runs of a config, one per seed. Bar: {bar}; in colour where the config cannot be told apart from "
-        "the best."
-    )
+    where = "it is not shown to be worse than" if verdict.adaptive else "the config cannot be told apart from"
+    return f"Dots: the runs of a config, one per seed. Bar: {bar}; in colour where {where} the best."
 
 
 def key_figures(verdict: Verdict, ranking: Ranking) -> tuple[tuple[str, str, str], ...]:

@@ -105,6 +105,12 @@ def test_failed_confirmations_are_counted(recorded: Recorded) -> None:
     assert judge(recorded(fresh(()))[2]).confirmed is None
 
 
+def test_fresh_seeds_that_disagree_with_the_expectation_are_noted(recorded: Recorded) -> None:
+    far = judge(recorded(fresh((0.40, 0.41, 0.39)))[2])
+    assert any("do not agree with the expected score" in note for note in far.notes)
+    assert not any("do not agree" in note for note in judge(recorded()[2]).notes)
+
+
 def test_fresh_seeds_change_nothing_else(recorded: Recorded) -> None:
     without, beside = judge(recorded(fresh(()))[2]), judge(recorded()[2])
     for name in (
