@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from results.curves import Curves
 from results.ranked_config import Expected
 from results.records import RunStatus
 from results.scores import RankedRun
 from results.statistics.blocks import Floats
-from results.statistics.posterior import Evidence, Posterior, posterior
+from results.statistics.posterior import Evidence, Posterior, draw_means, posterior
 
 #: a difference of the metric that nobody would act upon.
 TOLERANCE = 0.005
@@ -104,8 +103,7 @@ def chances_of(found: Posterior, *, tolerance: float, rng: np.random.Generator) 
     if not len(known):
         return Chances(near, best, regret)
     draws = min(_DRAWS, max(500, _MOST_NUMBERS // len(known)))
-    noise = rng.standard_normal((draws, len(known)))
-    means = found.mean[known] + np.sqrt(found.variance[known]) * noise
+    means = draw_means(found, rng=rng, draws=draws)
     behind = means.max(axis=1, keepdims=True) - means
     near[known] = (behind <= tolerance).mean(axis=0)
     best[known] = np.bincount(means.argmax(axis=1), minlength=len(known)) / draws
@@ -126,12 +124,12 @@ def expectations(
     """
     found = posterior(search_evidence(runs, curves, sign=sign))
     chances = chances_of(found, tolerance=TOLERANCE, rng=np.random.default_rng(_SEED))
-    half = float(stats.norm.ppf(1 - alpha / 2)) * np.sqrt(found.variance)
+    ends = np.sort(sign * np.array(found.interval(alpha)), axis=0)
     return {
         config_id: Expected(
             mean=sign * float(found.mean[i]),
-            low=sign * float(found.mean[i]) - float(half[i]),
-            high=sign * float(found.mean[i]) + float(half[i]),
+            low=float(ends[0, i]),
+            high=float(ends[1, i]),
             near=float(chances.near[i]),
             best=float(chances.best[i]),
             regret=float(chances.regret[i]),

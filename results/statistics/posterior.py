@@ -1,17 +1,20 @@
 """What each config would score on average over all seeds, from finished and from stopped runs of a search.
 
-This is the one place where the evidence of a search is weighed: the search itself asks it what to run next, and the
-verdict asks it which config the search has chosen, so that both name the same one. Pure numpy, no draws except where a
-generator is passed in; it decides nothing and claims nothing. Whether a difference is real is said by `blocks.py`.
+This is the one place where the evidence of a search is weighed: the search asks it what to run next, and the verdict
+asks it which config the search has chosen, so that both name the same one. It decides nothing and claims nothing;
+whether a difference is real is said by `blocks.py`. Higher is better.
 
-Model, with y a score (the best value of a run that ended by itself), higher is better::
+Model, with y the score of a run that ended by itself::
 
-    y_cs ~ N(mu_c, sigma^2)      mu_c ~ N(m, tau^2)
+    y_cs ~ N(mu_c, sigma_c^2)      mu_c: see `ceiling.py`
 
-A run that was stopped has no score, but it is not silent: over the finished runs, the score is regressed on the
-best-so-far at the epoch of the stop, and the predicted score enters with the variance of that prediction. Whether a run
-was stopped depends on that value alone, so that the regression is not biased by it (missing at random; Rubin 1976,
-Biometrika 63:581-592).
+- sigma_c^2: the config's own sum of squares, drawn towards the pooled variance within configs (weight `_OWN_DF` degrees
+  of freedom), and that towards half of the variance between what was seen (`_SIGMA_DF`). The last one matters only
+  while hardly anything was repeated, and it is the data's: there is no constant with a unit in here.
+- A run that was stopped has no score, but it is not silent: over the configs with a score, the mean score is regressed
+  on the best-so-far at the epoch of the stop. Whether a run was stopped depends on that value alone, so that the
+  regression is not biased by it (missing at random; Rubin 1976, Biometrika 63:581-592). The prediction is the mean of
+  what lies below the ceiling: of such a config, ``mu = T - Gamma(2, scale (T - prediction) / 2)``.
 """
 
 from __future__ import annotations
@@ -20,17 +23,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import ndtr, stdtrit
 
-Floats = npt.NDArray[np.float64]
+from results.statistics.ceiling import Floats, Population, learn_population
+
 Indices = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-#: weight of the prior guess of sigma^2, in degrees of freedom.
-_SIGMA_DF = 4.0
-#: weight of the prior guess of tau, in configs.
-_TAU_CONFIGS = 16.0
-#: weight of the prior slope of a rung regression, in configs, and that slope.
-_SLOPE_CONFIGS, _SLOPE = 5.0, 0.5
+#: weights, in degrees of freedom, of the prior guess of sigma^2 and of the pooled variance in a config's own one.
+_SIGMA_DF, _OWN_DF = 4.0, 8.0
+#: weight of the prior correlation of a value at a stop with the true mean, in configs, and that correlation.
+_LINE_CONFIGS, _CORRELATION = 5.0, 0.4
+#: a config this many standard deviations below the others says nothing about how early and final values go together.
+_FAR_BELOW = 4.0
+#: a stopped config is expected to lie at least this far below the ceiling, in sigma.
+_LEAST_GAP = 0.2
 
 
 @dataclass(frozen=True)
@@ -62,8 +69,12 @@ class Posterior:
         mean: (n_configs,) posterior mean, in the unit of the metric; NaN where nothing is known.
         variance: (n_configs,) posterior variance; NaN likewise.
         n: (n_configs,) finished runs.
-        seed_sd: standard deviation of a score between seeds of one config.
-        known: (n_configs,) whether there is any evidence.
+        seed_sd: standard deviation of a score between seeds of one config, pooled over the configs.
+        known: (n_configs,) whether there is any evidence; without a finished run nothing is known.
+        df: degrees of freedom of the intervals.
+        own_sd: (n_configs,) standard deviation of a score between seeds of this config.
+        population: how the configs with a finished run are spread, in the order of their numbers; None: take every
+            true mean for normal with `mean` and `variance`.
     """
 
     mean: Floats
@@ -71,6 +82,9 @@ class Posterior:
     n: Indices
     seed_sd: float
     known: Mask
+    df: float = np.inf
+    own_sd: Floats | None = None
+    population: Population | None = None
 
     @property
     def choice(self) -> int | None:
@@ -79,71 +93,141 @@ class Posterior:
             return None
         return int(np.where(self.n > 0, self.mean, -np.inf).argmax())
 
+    def interval(self, alpha: float = 0.05) -> tuple[Floats, Floats]:
+        """Ends of an interval of probability ``1 - alpha`` for each true mean, (n_configs,) each; NaN if unknown."""
+        half = float(stdtrit(self.df, 1 - alpha / 2)) * np.sqrt(self.variance)
+        return self.mean - half, self.mean + half
+
 
 def posterior(evidence: Evidence) -> Posterior:
     """Weigh all evidence.
 
-    Time is linear in runs x epochs. Renumbering the configs renumbers the answer.
+    Time is linear in runs x epochs. Renumbering the configs renumbers the answer; shifting or scaling all values
+    shifts or scales it.
     """
-    n, mean, within, df = _means(evidence)
-    spread = _spread(mean[n > 0], evidence.stopped_value)
-    sigma2 = (_SIGMA_DF * spread**2 / 2 + within) / (_SIGMA_DF + df)
-    precision, weighted = n / sigma2, np.where(n > 0, n * mean, 0.0) / sigma2
-    if len(evidence.config):
-        value, variance = _predicted(evidence, n, spread)
-        np.add.at(precision, evidence.stopped_config, 1 / (sigma2 + variance))
-        np.add.at(weighted, evidence.stopped_config, value / (sigma2 + variance))
-    known = precision > 0
-    if not known.any():
-        unknown = np.full(evidence.n_configs, np.nan)
-        return Posterior(unknown, unknown.copy(), n, float(np.sqrt(sigma2)), known)
-    estimate = weighted[known] / precision[known]
-    centre = float(np.median(estimate))
-    upper = np.median(estimate[estimate >= centre] - centre)
-    excess = max((1.4826 * upper) ** 2 - np.median(1 / precision[known]), 0.0)
-    tau2 = (_TAU_CONFIGS * sigma2 + len(estimate) * excess) / (_TAU_CONFIGS + len(estimate))
+    n, mean, squares = _scores(evidence)
+    df = float((n - 1).clip(0).sum())
+    within = float(squares.sum())
+    spread = _spread(mean[n > 0], evidence.stopped_value, within / df if df else 0.0)
+    pooled = (_SIGMA_DF * spread**2 / 2 + within) / (_SIGMA_DF + df)
+    own = (_OWN_DF * pooled + squares) / (_OWN_DF + (n - 1).clip(0))
+    seed_sd, own_sd = float(np.sqrt(pooled)), np.sqrt(own)
     out_mean, out_variance = np.full((2, evidence.n_configs), np.nan)
-    out_variance[known] = 1 / (1 / tau2 + precision[known])
-    out_mean[known] = out_variance[known] * (centre / tau2 + weighted[known])
-    return Posterior(out_mean, out_variance, n, float(np.sqrt(sigma2)), known)
+    known = n > 0
+    if not known.any():
+        return Posterior(out_mean, out_variance, n, seed_sd, known, own_sd=own_sd)
+    runs = n[known]
+    between = np.sqrt(max(spread**2 - pooled / np.median(runs), pooled / 4))
+    scale = max(spread, seed_sd / float(np.sqrt(np.median(runs))))
+    population = learn_population(mean[known], own[known] / runs, sigma=seed_sd, scale=scale)
+    out_mean[known], out_variance[known] = population.moments()
+    stopped, predicted = _predicted(evidence, n, mean, own=own, between=float(between))
+    gap = np.maximum(population.ceiling[:, None] - predicted, _LEAST_GAP * seed_sd)
+    out_mean[stopped], out_variance[stopped] = predicted, population.weight @ (gap**2 / 2)
+    known[stopped] = True
+    degrees = min(_SIGMA_DF + df, max(len(runs) - 1.0, 2.0))
+    return Posterior(out_mean, out_variance, n, seed_sd, known, degrees, own_sd, population)
 
 
-def _means(evidence: Evidence) -> tuple[Indices, Floats, float, int]:
-    """Finished runs and mean score per config, pooled sum of squares within configs and its degrees of freedom."""
-    n = np.bincount(evidence.config, minlength=evidence.n_configs)
-    scores = evidence.curves[:, -1]
-    total = np.bincount(evidence.config, weights=scores, minlength=evidence.n_configs)
-    mean = np.divide(total, n, out=np.full(evidence.n_configs, np.nan), where=n > 0)
-    within = float(((scores - mean[evidence.config]) ** 2).sum())
-    return n, mean, within, int((n - 1).clip(0).sum())
+def _scores(evidence: Evidence) -> tuple[Indices, Floats, Floats]:
+    """Finished runs, mean score and sum of squared deviations of each config."""
+    scores, size = evidence.curves[:, -1], evidence.n_configs
+    n: Indices = np.bincount(evidence.config, minlength=size).astype(np.int64)
+    total = np.bincount(evidence.config, weights=scores, minlength=size)
+    mean: Floats = np.divide(total, n, out=np.full(size, np.nan), where=n > 0)
+    away = scores - mean[evidence.config]
+    squares: Floats = np.bincount(evidence.config, weights=away**2, minlength=size).astype(np.float64)
+    return n, mean, squares
 
 
-def _spread(means: Floats, values: Floats) -> float:
-    """A robust standard deviation of what was seen of different configs, never 0."""
+def _spread(means: Floats, values: Floats, within: float) -> float:
+    """A robust standard deviation of what was seen of different configs, at least that of seeds, never 0."""
     seen = means if len(means) > 3 else np.concatenate([means, values])
     if not len(seen):
         return 1.0
     upper = np.sort(seen)[len(seen) // 2 :] - np.median(seen)
     floor = 1e-6 * max(float(np.abs(seen).max()), 1e-6)
-    return max(1.4826 * float(np.median(upper)), floor)
+    return max(1.4826 * float(np.median(upper)), float(np.sqrt(within)), floor)
 
 
-def _predicted(evidence: Evidence, n: Indices, spread: float) -> tuple[Floats, Floats]:
-    """Predicted score of each stopped run, and the variance of that prediction beyond sigma^2, each (k,)."""
-    epochs, of = np.unique(evidence.stopped_epoch, return_inverse=True)
-    weight = 1.0 / n[evidence.config]
-    configs = float(weight.sum())
-    weight = weight / configs
-    x, y = evidence.curves[:, epochs - 1], evidence.curves[:, -1]
-    x_mean, y_mean = weight @ x, float(weight @ y)
-    dx, dy = x - x_mean, y - y_mean
-    prior = _SLOPE_CONFIGS * spread**2
-    sxx = configs * (weight @ dx**2) + prior
-    slope = np.clip((configs * ((weight * dy) @ dx) + _SLOPE * prior) / sxx, 0.0, 1.0)
-    residual = (configs * (weight @ (dy[:, None] - slope * dx) ** 2) + prior) / (configs + _SLOPE_CONFIGS - 1)
-    away = evidence.stopped_value - x_mean[of]
-    value = y_mean + slope[of] * away
-    return value, residual[of] * (1 + 1 / configs + away**2 / sxx[of])
+def _predicted(
+    evidence: Evidence, n: Indices, mean: Floats, *, own: Floats, between: float
+) -> tuple[Indices, Floats]:
+    """Configs with stopped runs only, and the true mean that the regression predicts for each of them."""
+    use = n[evidence.stopped_config] == 0
+    config, value = evidence.stopped_config[use], evidence.stopped_value[use]
+    if not len(config):
+        return config, value
+    epochs, of = np.unique(evidence.stopped_epoch[use], return_inverse=True)
+    known = n > 0
+    early = np.zeros((evidence.n_configs, len(epochs)))
+    np.add.at(early, evidence.config, evidence.curves[:, epochs - 1])
+    x, y, variance = early[known] / n[known, None], mean[known], between**2 + own[known] / n[known]
+    usable = y >= np.median(y) - _FAR_BELOW * np.sqrt(variance)
+    weight = np.where(usable, 1 / variance, 0.0)
+    weight, configs = weight / weight.sum(), int(usable.sum())
+    dx, dy = x - weight @ x, y - weight @ y
+    square = np.maximum(weight @ dx**2, 1e-12 * between**2)
+    prior = _LINE_CONFIGS * _CORRELATION * between * np.sqrt(square)
+    slope = (configs * ((weight * dy) @ dx) + prior) / ((configs + _LINE_CONFIGS) * square)
+    predicted = float(weight @ y) + np.clip(slope, 0.0, 1.0)[of] * (value - (weight @ x)[of])
+    # More than one stopped run of a config: it failed on the first and was screened again.
+    found, position, times = np.unique(config, return_inverse=True, return_counts=True)
+    return found, np.bincount(position, weights=predicted) / times
+
+
+def draw_means(belief: Posterior, *, rng: np.random.Generator, draws: int) -> Floats:
+    """Joint draws of the true means of the known configs, (draws, n_known), in the order of their numbers.
+
+    Args:
+        belief: from `posterior`.
+        rng: the only source of chance.
+        draws: how many.
+    """
+    known = np.flatnonzero(belief.known)
+    noise = rng.standard_normal((draws, len(known)))
+    if np.isfinite(belief.df):
+        noise *= np.sqrt(belief.df / rng.chisquare(belief.df, draws))[:, None]
+    population = belief.population
+    if population is None:
+        return np.asarray(belief.mean[known] + np.sqrt(belief.variance[known]) * noise)
+    cell = rng.choice(len(population.weight), draws, p=population.weight)
+    ceiling = population.ceiling[cell][:, None]
+    scored = belief.n[known] > 0
+    means = np.empty((draws, len(known)))
+    own = population.mean[cell] + np.sqrt(population.variance[cell]) * noise[:, scored]
+    means[:, scored] = np.minimum(own, np.where(population.bounded[cell][:, None], ceiling, np.inf))
+    gap = np.maximum(ceiling - belief.mean[known][~scored], _LEAST_GAP * belief.seed_sd)
+    means[:, ~scored] = ceiling - gap / 2 * rng.standard_gamma(2.0, gap.shape)
+    return means
+
+
+def improvements(belief: Posterior, leader: int, *, variance: Floats) -> Floats:
+    """Expected positive part of ``mu_c - mu_leader``, (n_configs,), in the unit of the metric; NaN where unknown.
+
+    Args:
+        belief: from `posterior`.
+        leader: a config with a finished run; its own entry is 0.
+        variance: (n_configs,) of the true means of configs with a finished run, for example with the runs under way
+            counted as done.
+    """
+    ahead = belief.mean - belief.mean[leader]
+    sd = np.sqrt(variance + variance[leader])
+    z = ahead / sd
+    gain = np.asarray(sd * (z * ndtr(z) + np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)))
+    population, stopped = belief.population, np.flatnonzero(belief.known & (belief.n == 0))
+    if population is not None and len(stopped):
+        often = population.weight > 1e-3
+        weight, ceiling = population.weight[often], population.ceiling[often][:, None]
+        g = np.maximum(ceiling - belief.mean[stopped], _LEAST_GAP * belief.seed_sd) / 2
+        gain[stopped] = 0.0
+        # Three nodes for the leader's own uncertainty (Gauss-Hermite), exact in the gap below the ceiling.
+        for node, share in ((-np.sqrt(3), 1 / 6), (0.0, 2 / 3), (np.sqrt(3), 1 / 6)):
+            room = np.maximum(ceiling - belief.mean[leader] - node * np.sqrt(variance[leader]), 0.0)
+            above = np.where(room > 0, room - 2 * g + (room + 2 * g) * np.exp(-room / g), 0.0)
+            gain[stopped] += share * (weight @ above) / weight.sum()
+    gain[leader] = 0.0
+    return gain
 
 
 def expected_regret(
@@ -159,6 +243,9 @@ def expected_regret(
 
     Returns:
         In the unit of the metric, at least 0; configs without any evidence are left out.
+
+    Raises:
+        ValueError: nothing is known of the config.
     """
     return float(_behind(posterior, config, rng, draws).mean())
 
@@ -176,27 +263,18 @@ def chance_near(
         draws: joint draws of all true means.
 
     Raises:
-        ValueError: a negative or NaN tolerance.
+        ValueError: a negative or NaN tolerance; nothing is known of the config.
     """
     if not tolerance >= 0:
         raise ValueError(f"tolerance must be 0 or more, in the unit of the metric, not {tolerance}")
     return float((_behind(posterior, config, rng, draws) <= tolerance).mean())
 
 
-#: configs that are drawn: no other one can matter to the maximum.
-_DRAWN = 64
-
-
-def _behind(posterior: Posterior, config: int, rng: np.random.Generator, draws: int) -> Floats:
+def _behind(belief: Posterior, config: int, rng: np.random.Generator, draws: int) -> Floats:
     """(draws,) how far the config is below the highest."""
-    if not (0 <= config < len(posterior.known) and posterior.known[config]):
+    if not (0 <= config < len(belief.known) and belief.known[config]):
         raise ValueError(
-            f"config {config} has no evidence; the known ones are {np.flatnonzero(posterior.known)}"
+            f"config {config} has no evidence; the known ones are {np.flatnonzero(belief.known)}"
         )
-    known = np.flatnonzero(posterior.known)
-    reach = posterior.mean[known] + 3 * np.sqrt(posterior.variance[known])
-    others = known[np.argsort(-reach, kind="stable")]
-    others = others[others != config][: _DRAWN - 1]
-    at = np.concatenate([[config], others])
-    drawn = posterior.mean[at] + np.sqrt(posterior.variance[at]) * rng.standard_normal((draws, len(at)))
-    return np.asarray(drawn.max(axis=1) - drawn[:, 0])
+    means = draw_means(belief, rng=rng, draws=draws)
+    return np.asarray(means.max(axis=1) - means[:, int(belief.known[:config].sum())])

@@ -8,11 +8,12 @@ from __future__ import annotations
 import numpy as np
 
 from results import RunStatus
-from results.statistics.posterior import Evidence, Floats, Indices
+from results.statistics.ceiling import Floats
+from results.statistics.posterior import Evidence, Indices
+from tune.replicates import FIRST_FRESH
 from tune.schedulers.history import History, Run
 
-#: replicates from here on confirm a choice and take no part in it.
-FIRST_FRESH = 1000
+__all__ = ["FIRST_FRESH", "Ledger"]
 
 
 class Ledger:
@@ -21,8 +22,10 @@ class Ledger:
     Attributes:
         version: grows whenever a run of the search starts, stops, goes on or ends.
         open: search runs that are not finished and have not failed, in the order of their start.
-        pending: of these, how many are under way, per config (grows with the configs).
+        pending: of these, how many are under way, per config that has any.
+        stopped: of these, those that are not under way, per config that has any.
         finished, failures: per config, runs with a score and runs that failed.
+        used: per config, the replicate that is next; all before it were started.
         fresh: the runs that confirm.
         run_epochs: epochs of all finished search runs.
     """
@@ -31,6 +34,7 @@ class Ledger:
         self.version = 0
         self.open: list[Run] = []
         self.pending: dict[int, int] = {}
+        self.stopped: dict[int, list[Run]] = {}
         self.finished: dict[int, int] = {}
         self.failures: dict[int, int] = {}
         self.used: dict[int, int] = {}
@@ -59,10 +63,12 @@ class Ledger:
         self.version += 1
         self.open = [run for run in self.open if not self._settled(run)]
         self._states = [(run.pending, run.status) for run in self.open]
-        self.pending = {}
+        self.pending, self.stopped = {}, {}
         for run in self.open:
             if run.pending:
                 self.pending[run.config] = self.pending.get(run.config, 0) + 1
+            else:
+                self.stopped.setdefault(run.config, []).append(run)
 
     def _settled(self, run: Run) -> bool:
         if run.failed:

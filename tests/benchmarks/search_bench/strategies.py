@@ -169,13 +169,13 @@ def noise_aware(problem: Problem, budget: int, rules: Rules, *, confirm: int = 0
     chosen = belief.choice
     if chosen is None:
         return _spent(best_run(done.history), done)
-    mean, half = float(belief.mean[chosen]), 1.96 * math.sqrt(belief.variance[chosen])
+    low, high = belief.interval()
     rng = np.random.default_rng(rules.seed)
     outcome = Outcome(
         chosen,
-        mean,
-        mean - half,
-        mean + half,
+        float(belief.mean[chosen]),
+        float(low[chosen]),
+        float(high[chosen]),
         near=chance_near(belief, chosen, tolerance=rules.tolerance, rng=rng, draws=DRAWS),
         regret=expected_regret(belief, chosen, rng=rng, draws=DRAWS),
     )
