@@ -227,7 +227,7 @@ class Sweep:
                 f"budget_epochs: {self.budget_epochs} is not enough for one run of {self.max_epochs} epochs; at least "
                 f"{self.max_epochs}, or lower --max-epochs"
             )
-        if not self.stop_regret >= 0:
+        if not (self.stop_regret >= 0 and math.isfinite(self.stop_regret)):
             found.append(f"stop_regret: {self.stop_regret} is not a distance; at least 0, for example 0.002")
         if not 0 <= self.seed < 2**63:
             found.append(f"seed: {self.seed} is out of range; 0 to 2^63 - 1")

@@ -111,6 +111,7 @@ def test_options_that_the_policy_makes_no_use_of_are_refused_only_when_they_are_
         ),
         ({"stop_regret": float("nan")}, "stop_regret: nan is not a distance"),
         ({"stop_regret": -0.1}, "stop_regret: -0.1 is not a distance"),
+        ({"stop_regret": float("inf")}, "stop_regret: inf is not a distance"),
     ],
 )
 def test_numbers_that_no_search_can_use_are_refused(options: dict[str, Any], told: str) -> None:
