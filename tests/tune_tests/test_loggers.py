@@ -68,7 +68,7 @@ class Stage:
 
     def __init__(self, sweep: LoggedSweep, make: Callable[[], Any]) -> None:
         self.said: list[str] = []
-        self.run = SimpleNamespace(status=None)
+        self.run = SimpleNamespace(status=None, run=SimpleNamespace(paused=False))
         desk: Any = SimpleNamespace(
             specs={"ray-1": SPEC, "ray-2": SPEC},
             execution=SimpleNamespace(runs={KEY: self.run}),
@@ -78,7 +78,7 @@ class Stage:
         self.logger.setup(stop=None)
 
     def start(self, ray_id: str = "ray-1") -> None:
-        self.run.status = None
+        self.run.status, self.run.run.paused = None, False
         self.logger.on_trial_start(1, [], SimpleNamespace(trial_id=ray_id))
 
     def epoch(self, epoch: int, ray_id: str = "ray-1", **metrics: Any) -> None:
@@ -91,6 +91,10 @@ class Stage:
             self._result({"end": end, "node": "here", "training_iteration": 78}, ray_id)
         self.run.status = status
         self.logger.on_trial_complete(1, [], SimpleNamespace(trial_id=ray_id))
+
+    def pause(self) -> None:
+        self.run.run.paused = True
+        self.logger.on_trial_complete(1, [], SimpleNamespace(trial_id="ray-1"))
 
     def _result(self, result: dict[str, Any], ray_id: str) -> None:
         self.logger.on_trial_result(1, [], SimpleNamespace(trial_id=ray_id), result)
@@ -226,6 +230,22 @@ def test_a_stopped_trial_that_is_completed_later_stays_one(sweep: LoggedSweep) -
     assert starts[0] is starts[1]
     ends = [call[1:] for call in told.calls if call[0] == "end"]
     assert ends == [("stopped", "", False), ("out_of_memory", "8 GB were not enough", True)]
+
+
+def test_a_paused_trial_is_not_told_as_interrupted_and_goes_on_as_the_same(sweep: LoggedSweep) -> None:
+    told = Told()
+    stage = Stage(sweep, lambda: told)
+    stage.start()
+    stage.epoch(1)
+    stage.pause()
+    stage.start("ray-2")
+    stage.epoch(2, "ray-2")
+    stage.end(RunStatus.FINISHED, "ran all 2 epochs", "ray-2")
+    stage.logger.close()
+    starts = [call[1] for call in told.calls if call[0] == "start"]
+    assert starts[0] is starts[1]
+    ends = [call[1:] for call in told.calls if call[0] == "end"]
+    assert ends == [("paused", "", False), ("finished", "ran all 2 epochs", False)]
 
 
 def test_what_is_open_at_the_end_was_interrupted(sweep: LoggedSweep) -> None:

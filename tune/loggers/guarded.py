@@ -51,7 +51,7 @@ class GuardedLogger(ray_tune.Callback):  # type: ignore[misc]
         self._guarded(self._begin)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial begins, goes on after its process was lost, or is completed in a later stage."""
+        """A trial begins, or goes on: after its process was lost, after a pause, or in a later stage."""
         self._guarded(self._start, self._desk.specs[trial.trial_id])
 
     def on_trial_result(
@@ -61,7 +61,7 @@ class GuardedLogger(ray_tune.Callback):  # type: ignore[misc]
         self._guarded(self._result, self._desk.specs[trial.trial_id].trial_key, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial ended, or was stopped."""
+        """A trial ended, was stopped, or is paused."""
         self._guarded(self._end, self._desk.specs[trial.trial_id].trial_key)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -109,8 +109,10 @@ class GuardedLogger(ray_tune.Callback):  # type: ignore[misc]
         if key not in self._open:
             return
         self._open.discard(key)
-        trial, status = self._trials[key], self._desk.execution.runs[key].status
-        trial.status = "interrupted" if status is None else status.value
+        trial, state = self._trials[key], self._desk.execution.runs[key]
+        status = state.status
+        unended = "paused" if state.run.paused else "interrupted"
+        trial.status = unended if status is None else status.value
         self._logger.log_trial_end(trial, failed=status in FAILURES)
 
     def _finish(self) -> None:

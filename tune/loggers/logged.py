@@ -66,7 +66,8 @@ class LoggedTrial:
         self.config = {name: show(value) if value is None else value for name, value in spec.config.items()}
         self.experiment_dir_name = spec.config.config_id  # the group in Weights & Biases
         self.epoch = 0  #: the last one that was logged
-        self.status = "running"  #: then the `RunStatus` it ended with, or `interrupted`
+        #: then the `RunStatus` that it ended with, `interrupted`, or `paused`, also if the end of the search stops it
+        self.status = "running"
         self.reason = ""  #: why it ended, if it said so itself
         self._key = spec.trial_key
         seeds = spec.replicate

@@ -23,7 +23,7 @@ from tune.loggers.logged import LoggedSweep, LoggedTrial
 class MlflowRuns(MLflowLoggerCallback):  # type: ignore[misc]
     """Runs that a resume continues; MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME are respected.
 
-    A run that the policy stopped, or that was interrupted, has the status KILLED; the tag `status` says which.
+    A run that was stopped, paused or interrupted has the status KILLED; the tag `status` says which.
     """
 
     def __init__(self, sweep: LoggedSweep) -> None:
@@ -74,7 +74,7 @@ class MlflowRuns(MLflowLoggerCallback):  # type: ignore[misc]
         self._client.set_tag(run_id, "status", trial.status)
         self._client.set_tag(run_id, "reason", trial.reason)
         super().log_trial_end(trial, failed)
-        if trial.status in ("stopped", "interrupted"):
+        if trial.status in ("stopped", "interrupted", "paused"):
             self._client.set_terminated(run_id, "KILLED")
 
     def _begun_before(self, trial: LoggedTrial) -> str | None:
