@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from tune.errors import SweepError
+from tune.errors import PolicyError, SweepError
 from tune.execution import Execution
 from tune.progress import Progress, shown
 from tune.sweep import Sweep
@@ -69,6 +69,9 @@ def run_on_ray(
 
     Returns:
         True when the sweep is complete, False when it was interrupted or Ray gave up; nothing recorded is lost.
+
+    Raises:
+        PolicyError: the policy broke its contract.
     """
     from tune.loggers import make_loggers
     from tune.ray_adapter import Desk
@@ -88,6 +91,8 @@ def run_on_ray(
                         logger.close()
         except KeyboardInterrupt:
             pass
+        except PolicyError:
+            raise  # a fault of the program, which a resume would meet again; it must not pass for an interruption
         except RuntimeError as error:  # ray.tune.TuneError and Ray's own errors are all of these
             console.print(
                 f"warning: Ray gave up: {type(error).__name__}: {error}", style="yellow", markup=False

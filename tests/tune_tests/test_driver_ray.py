@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -14,12 +15,16 @@ from typing import Any
 import pytest
 
 sys.path.append(str(Path(__file__).parent))  # importlib mode does not: `toy_sweeps` lies beside us
-from toy_sweeps import decided, replayed
+from rich.console import Console
+from toy_sweeps import a_sweep, decided, execution_on, new_store, replayed
 
 from results import ResultsStore, StoreError
+from tune import driver
 from tune.driver import _slots, graceful_signals
-from tune.errors import SweepError
+from tune.errors import PolicyError, SweepError
+from tune.loggers import logged_sweep
 from tune.sweep_file import declare
+from tune.workplace import Workplace
 
 WORDS = ("--configs", "2", "--seeds", "2", "--max-epochs", "4", "--policy", "none", "--json")
 METRICS = ("train_loss", "val_loss", "val_iou", "val_f1", "best_threshold", "best_threshold_iou", "lr")
@@ -272,3 +277,25 @@ def test_sigterm_is_a_keyboard_interrupt_and_the_callers_handlers_are_put_back()
     with pytest.raises(KeyboardInterrupt):
         terminated()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)] == before
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("fault", [PolicyError("waits for nothing"), RuntimeError("no more nodes")])
+def test_a_fault_of_the_policy_does_not_pass_for_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: RuntimeError
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr(driver, "_fit", broken)
+    sweep, console = a_sweep(), Console(file=io.StringIO(), width=200)
+    with new_store(tmp_path / "run", sweep) as store:
+        execution = execution_on(sweep, store)
+        workplace = Workplace(sweep, tmp_path / "data", tmp_path / "run")
+        where: dict[str, Any] = {"slots": 1, "console": console, "log": logged_sweep((), sweep, store)}
+        if isinstance(fault, PolicyError):
+            with pytest.raises(PolicyError, match="waits for nothing"):
+                driver.run_on_ray(execution, workplace, **where)
+        else:
+            assert not driver.run_on_ray(execution, workplace, **where)
+            assert "Ray gave up: RuntimeError: no more nodes" in console.file.getvalue()
