@@ -16,6 +16,9 @@ from results.storage.run_dir import refuse_other
 from tune.environment import environment
 from tune.sweep import Sweep
 
+#: Options whose defaults depend on the policy.
+_BY_POLICY = frozenset({"seeds", "budget_epochs", "stop_regret", "confirm"})
+
 
 def check_run_dir(sweep: Sweep, out: RunDir, *, resume: bool) -> None:
     """Refuse a place that cannot take the sweep, as far as that is known before the dataset is opened.
@@ -83,8 +86,13 @@ def _stored(out: RunDir) -> Mapping[str, Any]:
 
 
 def _differences(declared: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
+    """Where the two differ. Under another policy the defaults of its options differ too, which is not told."""
+    different = [name for name, value in declared.items() if stored.get(name) != value]
+    if "policy" in different:
+        different = [name for name in different if name not in _BY_POLICY]
     return [
-        f"{name}: {stored.get(name)!r} there, {value!r} here; repeat what was given then, or choose another --out"
-        for name, value in declared.items()
-        if stored.get(name) != value
+        f"{name}: {stored.get(name)!r} there, {declared[name]!r} here; "
+        + (f"give --policy {stored.get(name)}" if name == "policy" else "repeat what was given then")
+        + ", or choose another --out"
+        for name in different
     ]

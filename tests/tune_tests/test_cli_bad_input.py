@@ -148,6 +148,20 @@ def test_a_run_directory_that_holds_another_sweep(tiny_dataset: Path, tmp_path: 
     )
 
 
+def test_a_sweep_of_another_policy_is_told_by_its_policy_alone(tiny_dataset: Path, tmp_path: Path) -> None:
+    """What else differs are defaults that follow from it: nobody has given them, and nobody can repeat them."""
+    from landslide import open_packed
+    from results import ResultsStore
+    from tune.run_dir import resolved
+    from tune.sweep_file import declare
+
+    older = declare("smoke", data_dir=tiny_dataset, options={"policy": "asha"}, pins={})
+    ResultsStore.create(tmp_path / "run", resolved(older, open_packed(tiny_dataset))).close()
+    result = sweep("smoke", "--data", tiny_dataset, "--out", tmp_path / "run", "--resume")
+    refused(result, "policy: 'asha' there, 'noise-aware' here; give --policy asha")
+    assert "budget_epochs" not in result.stderr
+
+
 def test_a_directory_that_is_no_run_directory(tiny_dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
     refused(sweep("smoke", "--data", tiny_dataset, "--out", tmp_path), "not empty")
