@@ -222,4 +222,4 @@ def shown(progress: Progress, console: Console) -> Iterator[Callable[[], None]]:
     with live or nullcontext():
         yield on_step
     on_step()
-    console.print(progress.headline(), highlight=False)
+    console.print(progress.headline(), highlight=False, soft_wrap=not console.is_terminal)
