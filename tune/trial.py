@@ -22,7 +22,7 @@ class TrialSpec:
     Args:
         config: what is trained.
         replicate: the seeds it meets, the same for every config.
-        stage: why it runs. `screen`: every config; `allocate`: a stopped replicate of a finalist is completed.
+        stage: why it runs now: `screen`, `allocate`, `confirm` or `audit`; see `tune.schedulers.history`.
     """
 
     config: Config
