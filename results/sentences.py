@@ -95,7 +95,8 @@ def _chance(facts: Mapping[str, Any], ranking: Ranking) -> str:
         f"{ranking.n_started} configs started"
     )
     once = sum(1 for one in facts["comparisons"] if one.low is None and facts["residual_noise"].sd)
-    return f"{text}; {once} that finished one run and were left are not judged." if once else f"{text}."
+    left = f"{once} that finished one run and were left are" if once > 1 else "1 that was left after one run is"
+    return f"{text}; {left} not judged." if once else f"{text}."
 
 
 def _equal(tied: list[RankedConfig]) -> str:

@@ -180,7 +180,7 @@ def test_nothing_is_claimed_of_a_config_that_was_run_once(ranked: Recorded) -> N
         f"{verdict.best_name} has the best expected score, val_iou {verdict.expected.expected:.4f}; "  # type: ignore[union-attr]
         "2 other configs are worse, and no further one was repeated."
     )
-    assert "1 that finished one run and were left are not judged" in verdict.sentence
+    assert "1 that was left after one run is not judged" in verdict.sentence
     assert "between configs with two or more runs" in verdict.correction
     assert (verdict.seeds, verdict.more_seeds) == (None, None)
 
