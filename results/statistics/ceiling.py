@@ -39,12 +39,13 @@ class Population:
 
     Attributes:
         weight: (H,) probability of each cell; they sum to 1.
-        ceiling: (H,) T of each cell, also of the cells whose own shape has none.
+        centre, ceiling: (H,) m and T of each cell, T also where its own shape has no ceiling.
         bounded: (H,) whether the shape of the cell has the ceiling.
         mean, variance: (H, k) of each true mean, given the cell.
     """
 
     weight: Floats
+    centre: Floats
     ceiling: Floats
     bounded: npt.NDArray[np.bool_]
     mean: Floats
@@ -54,6 +55,14 @@ class Population:
         """Posterior mean and variance of each true mean, (k,) each."""
         mean = self.weight @ self.mean
         return mean, self.weight @ (self.variance + (self.mean - mean) ** 2)
+
+    def gaps(self, predicted: Floats) -> Floats:
+        """(H, k) expected distance below the ceiling of configs without a score, for which this mean is predicted.
+
+        At least half the usual one: no early value takes a config closer.
+        """
+        ceiling = self.ceiling[:, None]
+        return np.asarray(np.maximum(ceiling - predicted, (ceiling - self.centre[:, None]) / 2))
 
 
 def learn_population(estimate: Floats, variance: Floats, *, sigma: float, scale: float) -> Population:
@@ -85,7 +94,7 @@ def learn_population(estimate: Floats, variance: Floats, *, sigma: float, scale:
     mixed = (1 - share) * mean + share * estimate
     spread = (1 - share) * (spread + (mean - mixed) ** 2) + share * (variance + (estimate - mixed) ** 2)
     bounded = np.arange(len(weight)) < len(ceiling)
-    return Population(weight / weight.sum(), np.tile(ceiling, 2), bounded, mixed, spread)
+    return Population(weight / weight.sum(), centre, np.tile(ceiling, 2), bounded, mixed, spread)
 
 
 def _grid(estimate: Floats, scale: float) -> tuple[Floats, Floats]:

@@ -36,8 +36,6 @@ _SIGMA_DF, _OWN_DF = 4.0, 8.0
 _LINE_CONFIGS, _CORRELATION = 5.0, 0.4
 #: a config this many standard deviations below the others says nothing about how early and final values go together.
 _FAR_BELOW = 4.0
-#: a stopped config is expected to lie at least this far below the ceiling, in sigma.
-_LEAST_GAP = 0.2
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,7 @@ class Posterior:
         own_sd: (n_configs,) standard deviation of a score between seeds of this config.
         population: how the configs with a finished run are spread, in the order of their numbers; None: take every
             true mean for normal with `mean` and `variance`.
+        predicted: (n_configs,) what the regression predicts for configs with stopped runs only; NaN for others.
     """
 
     mean: Floats
@@ -85,6 +84,7 @@ class Posterior:
     df: float = np.inf
     own_sd: Floats | None = None
     population: Population | None = None
+    predicted: Floats | None = None
 
     @property
     def choice(self) -> int | None:
@@ -121,12 +121,16 @@ def posterior(evidence: Evidence) -> Posterior:
     scale = max(spread, seed_sd / float(np.sqrt(np.median(runs))))
     population = learn_population(mean[known], own[known] / runs, sigma=seed_sd, scale=scale)
     out_mean[known], out_variance[known] = population.moments()
-    stopped, predicted = _predicted(evidence, n, mean, own=own, between=float(between))
-    gap = np.maximum(population.ceiling[:, None] - predicted, _LEAST_GAP * seed_sd)
-    out_mean[stopped], out_variance[stopped] = predicted, population.weight @ (gap**2 / 2)
-    known[stopped] = True
+    predicted = np.full(evidence.n_configs, np.nan)
+    stopped, predicted_there = _predicted(evidence, n, mean, own=own, between=float(between))
+    predicted[stopped], known[stopped] = predicted_there, True
+    gap = population.gaps(predicted_there)
+    there = population.weight @ (population.ceiling[:, None] - gap)
+    out_mean[stopped] = there
+    spread_there = gap**2 / 2 + (population.ceiling[:, None] - gap - there) ** 2
+    out_variance[stopped] = population.weight @ spread_there
     degrees = min(_SIGMA_DF + df, max(len(runs) - 1.0, 2.0))
-    return Posterior(out_mean, out_variance, n, seed_sd, known, degrees, own_sd, population)
+    return Posterior(out_mean, out_variance, n, seed_sd, known, degrees, own_sd, population, predicted)
 
 
 def _scores(evidence: Evidence) -> tuple[Indices, Floats, Floats]:
@@ -197,7 +201,8 @@ def draw_means(belief: Posterior, *, rng: np.random.Generator, draws: int) -> Fl
     means = np.empty((draws, len(known)))
     own = population.mean[cell] + np.sqrt(population.variance[cell]) * noise[:, scored]
     means[:, scored] = np.minimum(own, np.where(population.bounded[cell][:, None], ceiling, np.inf))
-    gap = np.maximum(ceiling - belief.mean[known][~scored], _LEAST_GAP * belief.seed_sd)
+    assert belief.predicted is not None
+    gap = population.gaps(belief.predicted[known][~scored])[cell]
     means[:, ~scored] = ceiling - gap / 2 * rng.standard_gamma(2.0, gap.shape)
     return means
 
@@ -215,18 +220,30 @@ def improvements(belief: Posterior, leader: int, *, variance: Floats) -> Floats:
     sd = np.sqrt(variance + variance[leader])
     z = ahead / sd
     gain = np.asarray(sd * (z * ndtr(z) + np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)))
-    population, stopped = belief.population, np.flatnonzero(belief.known & (belief.n == 0))
-    if population is not None and len(stopped):
-        often = population.weight > 1e-3
-        weight, ceiling = population.weight[often], population.ceiling[often][:, None]
-        g = np.maximum(ceiling - belief.mean[stopped], _LEAST_GAP * belief.seed_sd) / 2
-        gain[stopped] = 0.0
-        # Three nodes for the leader's own uncertainty (Gauss-Hermite), exact in the gap below the ceiling.
-        for node, share in ((-np.sqrt(3), 1 / 6), (0.0, 2 / 3), (np.sqrt(3), 1 / 6)):
-            room = np.maximum(ceiling - belief.mean[leader] - node * np.sqrt(variance[leader]), 0.0)
-            above = np.where(room > 0, room - 2 * g + (room + 2 * g) * np.exp(-room / g), 0.0)
-            gain[stopped] += share * (weight @ above) / weight.sum()
+    stopped = np.flatnonzero(belief.known & (belief.n == 0))
+    if belief.population is not None and belief.predicted is not None and len(stopped):
+        left = float(variance[leader] / belief.variance[leader])
+        at = int((belief.n[:leader] > 0).sum())
+        gain[stopped] = _from_below(belief.population, belief.predicted[stopped], leader=at, left=left)
     gain[leader] = 0.0
+    return gain
+
+
+def _from_below(population: Population, predicted: Floats, *, leader: int, left: float) -> Floats:
+    """Expected improvements of configs without a score, (k,), on the `leader`-th of the configs with one.
+
+    Exact in the Gamma distribution below each cell's ceiling; for the leader's own uncertainty, of whose variance the
+    share `left` counts, three nodes (Gauss-Hermite).
+    """
+    often = population.weight > 1e-3
+    weight, ceiling = population.weight[often], population.ceiling[often]
+    g = population.gaps(predicted)[often] / 2
+    gain = np.zeros(len(predicted))
+    sd = np.sqrt(left * population.variance[often, leader])
+    for node, share in ((-np.sqrt(3), 1 / 6), (0.0, 2 / 3), (np.sqrt(3), 1 / 6)):
+        room = np.maximum(ceiling - population.mean[often, leader] - node * sd, 0.0)[:, None]
+        above = np.where(room > 0, room - 2 * g + (room + 2 * g) * np.exp(-room / g), 0.0)
+        gain += share * (weight @ above) / weight.sum()
     return gain
 
 
