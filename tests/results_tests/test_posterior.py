@@ -283,7 +283,7 @@ def test_the_same_generator_gives_the_same_draws() -> None:
 # ---- is it true? ----------------------------------------------------------------------------------------------------
 
 
-def stated_and_true(believe: object, *, problems: int = 100) -> tuple[float, float, float, float]:
+def stated_and_true(believe: object, *, problems: int = 120) -> tuple[float, float, float, float]:
     """Stated and observed chance to be within 0.005, coverage of 95 % intervals and bias, of the choices."""
     near, true, covered, bias = [], [], [], []
     for seed in range(problems):
@@ -304,7 +304,7 @@ def stated_and_true(believe: object, *, problems: int = 100) -> tuple[float, flo
 
 def test_what_is_stated_of_a_choice_is_what_happens() -> None:
     near, true, covered, bias = stated_and_true(lambda found: found)
-    assert near == pytest.approx(true, abs=0.08)
+    assert near == pytest.approx(true, abs=0.1)
     assert 0.91 <= covered <= 0.99
     assert abs(bias) < 0.002
 
@@ -315,5 +315,5 @@ def test_a_model_that_is_wrong_fails_the_same_check() -> None:
         return replace(wide, mean=np.where(found.n < 2, np.nanmedian(found.mean), found.mean))
 
     near, true, covered, _ = stated_and_true(without_ceiling)
-    assert abs(near - true) > 0.08
+    assert abs(near - true) > 0.2
     assert covered < 0.91
