@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -73,11 +73,8 @@ def sweep_status(run_dir: RunDir) -> SweepStatus:
     curves = read_curves(seen.epochs, plan.metric)
     every = [run for group in read_runs(seen.runs, curves, plan.sign).values() for run in group]
     runs = [run for run in every if run.stage != CONFIRM]
-    paused = _paused(seen)
-    by_status = Counter(
-        run.status.value if run.status else "paused" if run.trial_key in paused else "unfinished"
-        for run in runs
-    )
+    paused, resumed = _paused_and_resumed(seen)
+    by_status = Counter(_state(run, paused, resumed) for run in runs)
     ended = len(runs) - by_status["unfinished"] - by_status["paused"]
     planned = plan.runs if plan.runs is not None else (seen.configs.num_rows * plan.replicates or None)
     best, trial = _best(curves, runs, plan.sign)
@@ -121,11 +118,22 @@ def _notes_its_end(seen: Snapshot) -> bool:
     return any(table.column("event").null_count < table.num_rows for table in (seen.epochs, seen.decisions))
 
 
-def _paused(seen: Snapshot) -> set[str]:
-    """The trials whose newest decision was to pause them."""
+def _state(run: RankedRun, paused: Collection[str], resumed: Collection[str]) -> str:
+    if run.status and run.trial_key not in resumed:
+        return run.status.value
+    return "paused" if run.trial_key in paused else "unfinished"
+
+
+def _paused_and_resumed(seen: Snapshot) -> tuple[set[str], set[str]]:
+    """The trials whose newest decision was to pause them, and those that it resumed after their recorded end."""
     columns = seen.decisions.select(["event", "trial_key", "action"]).filter(pc.field("event").is_valid())
-    newest = {row["trial_key"]: row["action"] for row in columns.sort_by("event").to_pylist()}
-    return {key for key, action in newest.items() if action == "pause"}
+    newest = {row["trial_key"]: row for row in columns.sort_by("event").to_pylist()}
+    ends = {
+        row["trial_key"]: row["event"] or 0 for row in seen.runs.select(["trial_key", "event"]).to_pylist()
+    }
+    paused = {key for key, row in newest.items() if row["action"] == "pause"}
+    resumed = {key for key, row in newest.items() if row["action"] == "resume"}
+    return paused, {key for key in resumed if newest[key]["event"] > ends.get(key, 0)}
 
 
 def _waiting(seen: Snapshot, runs: Sequence[RankedRun]) -> bool:

@@ -159,6 +159,24 @@ def test_a_paused_run_is_neither_ended_nor_under_way(tmp_path: Path) -> None:
     assert (found.ended, dict(found.by_status), found.over) == (1, {"finished": 1, "paused": 1}, False)
 
 
+def test_a_resumed_run_is_under_way_before_it_reports_an_epoch(tmp_path: Path) -> None:
+    run_dir = record_scores(tmp_path / "run", [[0.4]], sweep={"replicates": 1})
+    key = {"trial_key": "c1-r0", "config_id": "c1"}
+    with ResultsStore.open(run_dir) as store:
+        store.add_epoch(epoch_record(**key, epoch=1, event=2))
+        store.add_decision(decision_record(**key, action="stop", epoch=1, rung=1, event=2))
+        store.add_run(run_record(**key, status=RunStatus.STOPPED, epochs=1, event=2))
+        store.flush()
+        assert sweep_status(run_dir).by_status == {"finished": 1, "stopped": 1}
+        store.add_decision(decision_record(**key, action="resume", epoch=1, rung=None, event=3))
+        store.flush()
+        found = sweep_status(run_dir)
+        assert (found.ended, found.by_status) == (1, {"finished": 1, "unfinished": 1})
+        store.add_run(run_record(**key, status=RunStatus.FINISHED, epochs=1, stage="allocate", event=4))
+        store.flush()
+        assert sweep_status(run_dir).by_status == {"finished": 2}
+
+
 def test_confirmations_are_extra_and_the_best_run_is_the_lowest_when_lower_is_better(tmp_path: Path) -> None:
     run_dir = record_scores(
         tmp_path / "run", [[0.4, 0.1], [0.6, np.nan]], confirm_from=1, sweep={"mode": "min", "configs": 3}
