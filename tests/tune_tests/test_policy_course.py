@@ -21,6 +21,7 @@ from tune.schedulers import (
     Start,
     make_policy,
 )
+from tune.schedulers.plan import Plan
 
 
 def options_of(**changes: object) -> PolicyOptions:
@@ -159,3 +160,16 @@ def test_all_wrong_options_are_told_together() -> None:
 def test_every_policy_has_a_sentence_of_help() -> None:
     assert set(POLICIES) == {"noise-aware", "asha", "successive-halving", "median", "fixed-repeats", "none"}
     assert all(len(text) > 20 for text in POLICIES.values())
+
+
+@pytest.mark.parametrize("by_config", [True, False])
+def test_a_reason_calls_a_config_by_its_number(by_config: bool) -> None:
+    """As rows, reports and the other policies do: from 0."""
+    history, plan = History(), Plan(options_of(), by_config=by_config)
+    for config, replicate in [(0, 0), (0, 1)] if by_config else [(0, 0), (1, 0)]:
+        start = plan.next(history)
+        assert start is not None
+        assert start.reason.startswith(f"config {config} ({config + 1} of 3) on replicate {replicate}; ")
+        if config == history.configs:
+            history.add_config()
+        history.start(Run(config, replicate))

@@ -47,7 +47,7 @@ class Plan:
         config = self._config if self._config < history.configs else None
         order = "every replicate of a config" if self._by_config else "every config on a replicate"
         reason = (
-            f"config {self._config + 1} of {size} on replicate {self._replicate}; the plan runs "
+            f"config {self._config} ({self._config + 1} of {size}) on replicate {self._replicate}; the plan runs "
             f"{order} before the next, {self.seeds} replicate(s) in all"
         )
         return Start(config, self._replicate, reason)
