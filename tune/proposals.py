@@ -49,7 +49,8 @@ class Proposals:
         if number >= self._sweep.configs:
             return None
         space, seed = self._sweep.space, self._sweep.seed
-        observed = [observe(history.of(config)) for config in range(number)]
+        seen = range(number) if self._searcher.learns else ()  # a sum over all runs, at every proposal
+        observed = [observe(history.of(config)) for config in seen]
         config = self._searcher.suggest(number, self.configs, space=space, seed=seed, observed=observed)
         if config is None:
             return None
