@@ -55,7 +55,8 @@ def _among_top(cost: StoppingCost) -> str:
     if not share.sampled:
         return f"{_runs(share.population)} stopped, none of them run to its end: how many were wrongly stopped is open."
     text = (
-        f"Of {share.population} stopped runs {share.sampled} {_were_run(share.sampled)}; "
+        f"Of {share.population} stopped {'run' if share.population == 1 else 'runs'} {share.sampled} "
+        f"{_were_run(share.sampled)}; "
         f"{share.hits} would have been among the best {cost.top} of {_seeds(share.hits)}: {_percent(share)}."
     )
     judged = [run for run in cost.judgeable if run.status is not None]

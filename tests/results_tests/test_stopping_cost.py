@@ -194,6 +194,7 @@ def test_lower_is_better_turns_everything_round(make_run_dir: MakeRun) -> None:
     assert run.winner_gap is not None
     assert run.winner_gap > 0
     assert cost_table(cost).rows[0][-1].startswith("-")
+    assert cost_sentences(cost)[0].startswith("Of 1 stopped run 1 was run to its end; ")
 
 
 def test_without_stopped_runs_there_is_nothing_to_say(make_run_dir: MakeRun) -> None:
