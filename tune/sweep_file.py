@@ -156,5 +156,5 @@ def _wrong_types(options: Mapping[str, Any]) -> list[str]:
     for name, value in options.items():
         kind, what = _KINDS[OPTIONS[name]]
         if isinstance(value, bool) or not isinstance(value, kind):
-            found.append(f"{name}: {value!r} is not {what}")
+            found.append(f"{name}: {value!r} is not {what}{' or auto' if name == 'seeds' else ''}")
     return found

@@ -81,7 +81,7 @@ def test_seeds_auto_on_the_command_line_wins_over_a_number_in_the_file(tmp_path:
     file.write_text("sweep: x\nspace: smoke\ndata: d\nseeds: 4\n", encoding="utf-8")
     assert declare(str(file), options={}, pins={}).seeds == 4
     assert declare(str(file), options={"seeds": "auto"}, pins={}).seeds is None
-    with pytest.raises(SweepError, match="seeds: 'many' is not a whole number"):
+    with pytest.raises(SweepError, match="seeds: 'many' is not a whole number or auto"):
         declare(str(file), options={"seeds": "many"}, pins={})
 
 
