@@ -24,6 +24,8 @@ from scipy.special import log_ndtr
 
 Floats = npt.NDArray[np.float64]
 
+#: share of the configs of which an early value says nothing, for example because they start slowly.
+SURPRISES = 0.15
 #: prior share of configs that failed to learn, and how far below the centre they begin, in tau.
 _FAILED, _FAR_BELOW = 0.1, 1.5
 #: cells of the grid: centres, spreads; both shapes have all of them.
@@ -56,13 +58,49 @@ class Population:
         mean = self.weight @ self.mean
         return mean, self.weight @ (self.variance + (self.mean - mean) ** 2)
 
-    def gaps(self, predicted: Floats) -> Floats:
-        """(H, k) expected distance below the ceiling of configs without a score, for which this mean is predicted.
+    # ---- configs without a score, for which only a mean is predicted, (k,) ------------------------------------
 
-        At least half the usual one: no early value takes a config closer.
+    def _gaps(self, predicted: Floats) -> tuple[tuple[float, Floats], tuple[float, Floats]]:
+        """(share, expected distance below the ceiling, (H, k)), of those that are as predicted and of surprises.
+
+        The distance is at least half the usual one: no early value takes a config closer to the ceiling.
         """
-        ceiling = self.ceiling[:, None]
-        return np.asarray(np.maximum(ceiling - predicted, (ceiling - self.centre[:, None]) / 2))
+        usual = (self.ceiling - self.centre)[:, None]
+        expected = np.maximum(self.ceiling[:, None] - predicted, usual / 2)
+        return (1 - SURPRISES, expected), (SURPRISES, np.broadcast_to(usual, expected.shape))
+
+    def moments_of_unscored(self, predicted: Floats) -> tuple[Floats, Floats]:
+        """Posterior mean and variance of each true mean, (k,) each; Gamma(2) has the variance mean^2 / 2."""
+        ceiling, parts = self.ceiling[:, None], self._gaps(predicted)
+        mean = np.asarray(sum(share * (self.weight @ (ceiling - gap)) for share, gap in parts))
+        squares = (share * (gap**2 / 2 + (ceiling - gap - mean) ** 2) for share, gap in parts)
+        return mean, np.asarray(self.weight @ sum(squares))
+
+    def draw_unscored(
+        self, predicted: Floats, *, cell: npt.NDArray[np.int64], rng: np.random.Generator
+    ) -> Floats:
+        """One draw of all true means in each of these cells, (n_cells, k)."""
+        (_, expected), (_, usual) = self._gaps(predicted)
+        surprise = rng.random((len(cell), len(predicted))) < SURPRISES
+        gap = np.where(surprise, usual[cell], expected[cell])
+        return self.ceiling[cell][:, None] - gap / 2 * rng.standard_gamma(2.0, gap.shape)
+
+    def gains_of_unscored(self, predicted: Floats, *, leader: int, left: float) -> Floats:
+        """Expected improvement of each on the `leader`-th of the configs with a score, (k,).
+
+        Exact in the Gamma distribution; for the leader's own uncertainty, of whose variance the share `left` counts,
+        three nodes (Gauss-Hermite).
+        """
+        often = self.weight > 1e-3
+        weight = self.weight[often] / self.weight[often].sum()
+        sd = np.sqrt(left * self.variance[often, leader])
+        gain = np.zeros(len(predicted))
+        for node, chance in ((-np.sqrt(3), 1 / 6), (0.0, 2 / 3), (np.sqrt(3), 1 / 6)):
+            room = np.maximum(self.ceiling[often] - self.mean[often, leader] - node * sd, 0.0)[:, None]
+            for share, gap in self._gaps(predicted):
+                g = gap[often] / 2
+                gain += chance * share * (weight @ (room - 2 * g + (room + 2 * g) * np.exp(-room / g)))
+        return gain
 
 
 def learn_population(estimate: Floats, variance: Floats, *, sigma: float, scale: float) -> Population:

@@ -124,11 +124,7 @@ def posterior(evidence: Evidence) -> Posterior:
     predicted = np.full(evidence.n_configs, np.nan)
     stopped, predicted_there = _predicted(evidence, n, mean, own=own, between=float(between))
     predicted[stopped], known[stopped] = predicted_there, True
-    gap = population.gaps(predicted_there)
-    there = population.weight @ (population.ceiling[:, None] - gap)
-    out_mean[stopped] = there
-    spread_there = gap**2 / 2 + (population.ceiling[:, None] - gap - there) ** 2
-    out_variance[stopped] = population.weight @ spread_there
+    out_mean[stopped], out_variance[stopped] = population.moments_of_unscored(predicted_there)
     degrees = min(_SIGMA_DF + df, max(len(runs) - 1.0, 2.0))
     return Posterior(out_mean, out_variance, n, seed_sd, known, degrees, own_sd, population, predicted)
 
@@ -196,14 +192,13 @@ def draw_means(belief: Posterior, *, rng: np.random.Generator, draws: int) -> Fl
     if population is None:
         return np.asarray(belief.mean[known] + np.sqrt(belief.variance[known]) * noise)
     cell = rng.choice(len(population.weight), draws, p=population.weight)
-    ceiling = population.ceiling[cell][:, None]
     scored = belief.n[known] > 0
     means = np.empty((draws, len(known)))
     own = population.mean[cell] + np.sqrt(population.variance[cell]) * noise[:, scored]
-    means[:, scored] = np.minimum(own, np.where(population.bounded[cell][:, None], ceiling, np.inf))
-    assert belief.predicted is not None
-    gap = population.gaps(belief.predicted[known][~scored])[cell]
-    means[:, ~scored] = ceiling - gap / 2 * rng.standard_gamma(2.0, gap.shape)
+    highest = np.where(population.bounded, population.ceiling, np.inf)[cell]
+    means[:, scored] = np.minimum(own, highest[:, None])
+    if belief.predicted is not None:
+        means[:, ~scored] = population.draw_unscored(belief.predicted[known][~scored], cell=cell, rng=rng)
     return means
 
 
@@ -224,26 +219,8 @@ def improvements(belief: Posterior, leader: int, *, variance: Floats) -> Floats:
     if belief.population is not None and belief.predicted is not None and len(stopped):
         left = float(variance[leader] / belief.variance[leader])
         at = int((belief.n[:leader] > 0).sum())
-        gain[stopped] = _from_below(belief.population, belief.predicted[stopped], leader=at, left=left)
+        gain[stopped] = belief.population.gains_of_unscored(belief.predicted[stopped], leader=at, left=left)
     gain[leader] = 0.0
-    return gain
-
-
-def _from_below(population: Population, predicted: Floats, *, leader: int, left: float) -> Floats:
-    """Expected improvements of configs without a score, (k,), on the `leader`-th of the configs with one.
-
-    Exact in the Gamma distribution below each cell's ceiling; for the leader's own uncertainty, of whose variance the
-    share `left` counts, three nodes (Gauss-Hermite).
-    """
-    often = population.weight > 1e-3
-    weight, ceiling = population.weight[often], population.ceiling[often]
-    g = population.gaps(predicted)[often] / 2
-    gain = np.zeros(len(predicted))
-    sd = np.sqrt(left * population.variance[often, leader])
-    for node, share in ((-np.sqrt(3), 1 / 6), (0.0, 2 / 3), (np.sqrt(3), 1 / 6)):
-        room = np.maximum(ceiling - population.mean[often, leader] - node * sd, 0.0)[:, None]
-        above = np.where(room > 0, room - 2 * g + (room + 2 * g) * np.exp(-room / g), 0.0)
-        gain += share * (weight @ above) / weight.sum()
     return gain
 
 
