@@ -495,6 +495,28 @@ def test_weights_and_biases_has_a_run_per_trial_grouped_by_config(
     assert fake_wandb.finished
 
 
+def test_weights_and_biases_waits_for_the_earlier_stage_of_a_run_and_for_no_other_run(
+    sweep: LoggedSweep, fake_wandb: FakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others end in the loop that would wait for them."""
+    from tune.loggers.wandb_runs import WandbRuns
+
+    waited: list[list[str]] = []
+    monkeypatch.setattr("ray.wait", lambda futures, **how: (waited.append(list(futures)), (futures, []))[1])
+    monkeypatch.setattr("ray.kill", lambda actor: None)
+    monkeypatch.setattr("ray.get", lambda future: None)
+    monkeypatch.setattr(WandbRuns, "_start_logging_actor", lambda self, trial, exclude, **init: None)
+    logger = WandbRuns(sweep)
+    resumed, other = (LoggedTrial(SPEC, sweep, sweep.run_dir) for _ in range(2))
+    for trial, future in ((resumed, "of the resumed"), (other, "of the other")):
+        logger._trial_queues[trial], logger._trial_logging_actors[trial] = queue.Queue(), object()
+        logger._trial_logging_futures[trial] = future
+        logger._logging_future_to_trial[future] = trial
+    logger.log_trial_start(resumed)
+    assert waited == [["of the resumed"]]
+    assert list(logger._trial_logging_futures) == [other]
+
+
 # ----- the whole way
 
 BROKEN = """

@@ -43,8 +43,8 @@ class WandbRuns(WandbLoggerCallback):  # type: ignore[misc]
 
     def log_trial_start(self, trial: LoggedTrial) -> None:
         """Start the run, or continue it under its id."""
-        if trial in self._trial_logging_futures:  # its earlier stage is still being uploaded
-            self._cleanup_logging_actors(timeout=self._upload_timeout, kill_on_timeout=True)
+        if trial in self._trial_logging_futures:
+            self._wait_for_upload(trial)
         self.kwargs["tags"] = [f"sweep-{trial.tags['sweep_id']}", f"replicate-{trial.tags['replicate']}"]
         super().log_trial_start(trial)
 
@@ -58,6 +58,16 @@ class WandbRuns(WandbLoggerCallback):  # type: ignore[misc]
         """The seeds and ids go to the run's config, by which runs can be filtered and grouped."""
         init["config"] = {**init["config"], **trial.tags}
         super()._start_logging_actor(trial, exclude_results, **init)
+
+    def _wait_for_upload(self, trial: LoggedTrial) -> None:
+        """What the run logged before it was stopped or paused. Ray's own clean-up waits for the other runs as well.
+
+        They have not ended: that would hold up the sweep until the timeout, and end their logging.
+        """
+        future = self._trial_logging_futures[trial]
+        ray.wait([future], timeout=self._upload_timeout)
+        self._logging_future_to_trial.pop(future)
+        self._cleanup_logging_actor(trial)
 
     def _cleanup_logging_actor(self, trial: LoggedTrial) -> None:
         """Raise what the logging process died of, which Ray's logger would pass over in silence."""
