@@ -151,7 +151,8 @@ class Sweep:
         if policy.budget_epochs is not None:
             later["budget_epochs"] = policy.budget_epochs
         if self.policy in ADAPTIVE:
-            later |= {"stop_regret": policy.stop_regret, "confirm": policy.confirm}
+            # float: 0 and 0.0 are one sweep, and JSON tells them apart
+            later |= {"stop_regret": float(policy.stop_regret), "confirm": policy.confirm}
         return {
             "space_id": self.space.space_id,
             "data_id": data_id,
