@@ -36,7 +36,8 @@ def test_the_identity_covers_what_decides_the_numbers() -> None:
 def test_the_identity_does_not_depend_on_where_and_how_wide_it_runs() -> None:
     base = smoke().sweep_id("d")
     assert smoke(max_concurrent=1, name="other").sweep_id("d") == base
-    assert smoke(stop_regret=0).sweep_id("d") == smoke(stop_regret=0.0).sweep_id("d")  # of a file and of a flag
+    of_a_file, of_a_flag = smoke(stop_regret=0), smoke(stop_regret=0.0)
+    assert of_a_file.sweep_id("d") == of_a_flag.sweep_id("d")
     assert replace(smoke(), data_dir=Path("elsewhere")).sweep_id("d") == base
 
 
