@@ -18,6 +18,7 @@ from search_spaces import Config, SearchSpace
 from search_spaces.errors import allowed
 from tune.replicates import FIRST_FRESH, Replicate, replicate
 from tune.schedulers import POLICIES, PolicyOptions
+from tune.schedulers.plan import SEEDS
 from tune.searchers import SEARCHERS, searcher_problems
 from tune.space_check import settings_problems
 
@@ -34,8 +35,6 @@ USED_BY = {
     "grace": frozenset({"noise-aware", "asha", "successive-halving", "median"}),
     "eta": frozenset({"noise-aware", "asha", "successive-halving"}),
 }
-#: Replicates of each config under the other policies.
-FIXED_SEEDS = 3
 #: Epochs of an adaptive search, in complete runs of each config; and its fresh seeds.
 USUAL_BUDGET, CONFIRMATIONS = 2, 3
 
@@ -113,7 +112,7 @@ class Sweep:
     @property
     def planned_seeds(self) -> int:
         """Replicates that every config gets; 0 when their number follows from the results."""
-        return 0 if self.policy in ADAPTIVE else self.seeds or FIXED_SEEDS
+        return 0 if self.policy in ADAPTIVE else self.seeds or SEEDS
 
     def replicate(self, index: int) -> Replicate:
         """The seeds of a replicate, the same for every config."""
