@@ -19,6 +19,7 @@ from tune.schedulers import (
     ALLOCATE,
     CONFIRM,
     CONTINUE,
+    POLICIES,
     SCREEN,
     WAIT,
     Action,
@@ -26,8 +27,10 @@ from tune.schedulers import (
     Finish,
     History,
     Move,
+    Policy,
     Run,
     Start,
+    make_policy,
 )
 from tune.trial import RunEnd, TrialSpec
 
@@ -178,6 +181,46 @@ def test_a_paused_run_gives_its_slot_back_goes_on_where_it_was_and_has_one_end(t
     assert actions == [
         *[(one, "start"), (one, "pause"), (two, "start"), (two, "pause"), (two, "resume"), (two, "choose")],
     ]
+
+
+class Watching:
+    """Notes what a policy is shown while it judges.
+
+    Args:
+        policy: the policy that decides.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy, self.seen = policy, list[tuple[Any, ...]]()
+
+    def next_move(self, history: History) -> Move:
+        return self.policy.next_move(history)
+
+    def judge(self, run: Run, history: History) -> Decision:
+        pending = sorted((other.config, other.replicate) for other in history.pending())
+        ended = [(other.config, other.replicate, other.status) for other in history.runs if other.status]
+        self.seen.append((run.config, run.replicate, run.stage, run.epochs, pending, ended))
+        self.seen.append((history.configs, history.exhausted, history.epochs, sorted(history.stages)))
+        return self.policy.judge(run, history)
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+@pytest.mark.parametrize("searcher", [{}, {"searcher": "grid", "grid_points": 4}], ids=["random", "grid"])
+def test_a_replay_shows_a_policy_what_it_saw_live(
+    tmp_path: Path, policy: str, searcher: dict[str, Any]
+) -> None:
+    """Also the end of the searcher's configs, which is known when it is asked for one more and not before."""
+    sweep = a_sweep(policy=policy, configs=6, seeds=None, **searcher)
+
+    def watching() -> Watching:
+        return Watching(make_policy(policy, sweep.policy_options()))
+
+    live, resumed = watching(), watching()
+    with new_store(tmp_path / "run", sweep) as store:
+        drive(execution_on(sweep, store, policy=live), slots=3)
+        execution = execution_on(sweep, store, policy=resumed)
+        assert resumed.seen == live.seen
+        assert execution.history.exhausted
 
 
 def metrics(epoch: int, value: float) -> dict[str, Any]:
