@@ -97,7 +97,9 @@ def test_the_run_directory_serves_the_other_commands(quickstarted: tuple[Path, s
     out, _ = quickstarted
     run = CliRunner()
     status = run.invoke(main, ["status", str(out / "sweep"), "--json"])
-    assert json.loads(status.stdout)["ended"] == 6
+    found = json.loads(status.stdout)
+    assert found["over"]
+    assert found["ended"] == found["planned"] >= 3  # which runs there are depends on the order of arrival
     assert run.invoke(main, ["report", str(out / "sweep")]).exit_code == 0
     again = run.invoke(
         main, ["export", str(out / "sweep"), "--to", str(tmp_path / "model"), "--device", "cpu"]
