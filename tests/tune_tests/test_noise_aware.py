@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -280,8 +281,19 @@ def test_the_search_ends_when_little_is_to_be_gained() -> None:
 def test_the_budget_ends_the_search_and_is_kept_within_a_run(budget: int) -> None:
     done = search(budget_epochs=budget)
     assert done.finish is not None
-    assert done.finish.reason.startswith(f"the budget of {budget} epochs is spent: ")
+    assert done.finish.reason.startswith(f"the budget of {budget} epochs is spent (")
     assert budget - 9 <= done.history.epochs <= budget + 9
+
+
+def test_a_budget_that_ends_the_search_too_soon_says_how_much_is_still_to_be_gained() -> None:
+    finish, unasked = (search(stop_regret=least, budget_epochs=81).finish for least in (0.0001, 0.0))
+    assert finish is not None
+    assert unasked is not None
+    words = r"the budget of 81 epochs is spent \(\d+ used\); expected regret is still (.+), 0\.0001 was asked for"
+    said = re.fullmatch(words, finish.reason)
+    assert said, finish.reason
+    assert 0.0001 <= float(said[1]) < 0.1
+    assert "regret" not in unasked.reason
 
 
 def test_the_default_budget_is_twice_all_configs_in_full() -> None:

@@ -193,8 +193,17 @@ class NoiseAware:
                 return f"expected regret {regret:.2g} is below {least:g}"
         if not self._affordable(history):
             spent = self._ledger.spent(history)
-            return f"the budget of {self._budget} epochs is spent: {spent} are used and a further run would exceed it"
+            return f"the budget of {self._budget} epochs is spent ({spent} used){self._shortfall(history)}"
         return None
+
+    def _shortfall(self, history: History) -> str:
+        """How far the search is from the regret that was asked for, as a clause; empty when it is there."""
+        belief, least = self._posterior(history), self._options.stop_regret
+        if not least or belief.choice is None or self._expected_regret(history) < least:
+            return ""
+        rng = np.random.default_rng(self._options.seed)
+        regret = expected_regret(belief, belief.choice, rng=rng, draws=_DRAWS)
+        return f"; expected regret is still {regret:.2g}, {least:g} was asked for"
 
     def _nothing_left(self) -> str:
         if not self._ledger.finished:
