@@ -27,7 +27,7 @@ from search_spaces import (
 )
 from search_spaces.errors import allowed
 from tune.errors import SweepError
-from tune.sweep import OPTIONS, Sweep
+from tune.sweep import OPTIONS, USED_BY, Sweep
 
 _OWN_KEYS = {"sweep", "space", "data", "set"}
 
@@ -87,7 +87,7 @@ def declare(
     if "configs" not in given and space.configs and not space.parameters:
         given["configs"] = len(space.configs)
     sweep = Sweep(space=space, data_dir=Path(folder or "."), **given)
-    if problems := sweep.problems():
+    if problems := [*sweep.problems(), *_late_grace(sweep, given)]:
         raise SweepError(problems)
     return sweep
 
@@ -149,6 +149,17 @@ def _space(path: Path, declared: Any) -> SearchSpace:
 def _unknown_keys(content: Mapping[str, Any]) -> list[str]:
     known = {*OPTIONS, *_OWN_KEYS} - {"name"}
     return [f"{key}: not an option of a sweep; {allowed(key, known)}" for key in content if key not in known]
+
+
+def _late_grace(sweep: Sweep, given: Mapping[str, Any]) -> list[str]:
+    """A grace that somebody asked for and that no run outlives; the default one may be as long as short runs."""
+    late = 1 <= sweep.max_epochs <= sweep.grace and sweep.policy in USED_BY["grace"]
+    if not late or "grace" not in given:
+        return []
+    return [
+        f"grace: {sweep.grace} is not below the {sweep.max_epochs} max epochs, so no run could ever be stopped; lower "
+        "--grace, or leave it out and use --policy fixed-repeats"
+    ]
 
 
 def _wrong_types(options: Mapping[str, Any]) -> list[str]:

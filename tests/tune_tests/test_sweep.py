@@ -124,6 +124,17 @@ def test_numbers_that_no_search_can_use_are_refused(options: dict[str, Any], tol
     )
 
 
+def test_a_grace_that_no_run_outlives_is_refused_when_it_is_given() -> None:
+    for policy in ("noise-aware", "asha", "successive-halving", "median"):
+        for grace in (3, 4):
+            with pytest.raises(
+                SweepError, match=r"no run could ever be stopped; lower --grace, or .*fixed-repeats"
+            ):
+                smoke(policy=policy, max_epochs=3, grace=grace)
+        assert smoke(policy=policy, max_epochs=3).grace == 3  # the default is not a mistake of the caller
+        assert smoke(policy=policy, max_epochs=3, grace=2).grace == 2
+
+
 def test_threads_are_the_whole_part_of_the_cpu_share() -> None:
     assert [smoke(cpus_per_trial=share).threads for share in (0.25, 1, 1.9, 4)] == [1, 1, 1, 4]
     assert (smoke().device, smoke(gpus_per_trial=0.25).device) == ("cpu", "cuda")
