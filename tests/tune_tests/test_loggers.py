@@ -536,6 +536,7 @@ if __name__ == "__main__":
 
 @pytest.mark.ray
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow's, of SQLAlchemy
 def test_a_sweep_on_ray_reports_to_the_tools_and_survives_one_that_breaks(
     tiny_dataset: Path, tmp_path: Path
 ) -> None:
