@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 sys.path.append(str(Path(__file__).parent))  # importlib mode does not: `toy_sweeps` lies beside us
-from toy_sweeps import a_sweep, drive, execution_on, new_store
+from toy_sweeps import Killed, a_sweep, drive, execution_on, new_store
 
+from results import ResultsStore, RunStatus
 from tune.errors import PolicyError
 from tune.execution import Execution
 from tune.replicates import FIRST_FRESH
@@ -91,6 +92,7 @@ def test_a_choice_is_one_row_on_the_first_run_of_its_config(tmp_path: Path) -> N
             drive(execution)
             assert execution.complete
             assert (execution.ended, execution.planned) == ("the script is at its end", 3)
+            assert max(store.decisions().column("event").to_pylist()) == 3 * (1 + 9 + 1) + 1
         (chosen,) = (row for row in store.decisions().to_pylist() if row["action"] == "choose")
     config = execution.configs[1].config_id
     assert (chosen["config_id"], chosen["replicate"], chosen["policy"]) == (config, 0, "scripted")
@@ -221,6 +223,28 @@ def test_a_replay_shows_a_policy_what_it_saw_live(
         execution = execution_on(sweep, store, policy=resumed)
         assert resumed.seen == live.seen
         assert execution.history.exhausted
+
+
+@pytest.mark.parametrize("policy", ["asha", "successive-halving"])
+def test_what_is_on_record_wins_over_what_a_policy_says_now(tmp_path: Path, policy: str) -> None:
+    """Another version of it, or that of an audit, which stops nothing."""
+    sweep = a_sweep(policy=policy)
+    with new_store(tmp_path / "run", sweep) as store:
+        with pytest.raises(Killed):
+            drive(execution_on(sweep, store), epochs=20)
+        now = execution_on(sweep, store).history.runs
+        lenient = execution_on(sweep, store, policy=Scripted([], Finish("nothing"))).history.runs
+    assert any(run.status is RunStatus.STOPPED or run.paused for run in now)
+    assert lenient == now
+
+
+def test_a_start_is_on_disk_before_its_trial_runs(tmp_path: Path) -> None:
+    sweep = a_sweep()
+    with new_store(tmp_path / "run", sweep) as store:
+        spec = execution_on(sweep, store).next_trial()
+        assert spec is not None
+        (start,) = ResultsStore.read(tmp_path / "run").decisions().to_pylist()
+    assert (start["trial_key"], start["action"], start["event"]) == (spec.trial_key, "start", 1)
 
 
 def metrics(epoch: int, value: float) -> dict[str, Any]:
