@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 #: Small enough for two CPU cores and a few minutes, large enough that the models learn something.
 PATCHES, SIZE = 120, 64
-CONFIGS, MAX_EPOCHS, GRACE, BUDGET, CONFIRM = 6, 6, 2, 70, 2
+CONFIGS, MAX_EPOCHS, BUDGET, CONFIRM = 6, 6, 70, 2
+#: After two epochs these configs do not yet show which of them will be good.
+GRACE = 3
 
 
 @click.command()
