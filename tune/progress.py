@@ -22,6 +22,7 @@ from results import RunStatus
 from tune.execution import Execution
 from tune.run_state import RunState
 from tune.schedulers import ALLOCATE, CONFIRM, SCREEN
+from tune.schedulers.history import AUDIT
 
 #: Most rows that the live table shows; the rest are counted.
 ROWS = 12
@@ -47,8 +48,9 @@ class ConfigLine:
 
     @property
     def scores(self) -> list[float]:
-        """Best values of its finished runs."""
-        return [run.best[1] for run in self.runs if run.status is RunStatus.FINISHED and run.best]
+        """Best values of its finished runs, without those that confirm: what the search chooses by."""
+        searched = (run for run in self.runs if run.run.stage != CONFIRM)
+        return [run.best[1] for run in searched if run.status is RunStatus.FINISHED and run.best]
 
     @property
     def order(self) -> tuple[int, float]:
@@ -70,6 +72,7 @@ class Progress:
     def __init__(self, execution: Execution, *, slots: int) -> None:
         self._execution, self._slots = execution, max(1, slots)
         self._budget = execution.sweep.policy_options().budget_epochs
+        self._audited = {key for key, run in execution.runs.items() if run.spec.stage == AUDIT and run.status}
         self._told = {(key, run.spec.stage) for key, run in execution.runs.items() if run.status is not None}
 
     def news(self) -> Iterator[str]:
@@ -81,6 +84,8 @@ class Progress:
 
     def headline(self) -> str:
         """Where the search is, runs by state, epochs done, time left."""
+        if audited := self._under_audit():
+            return self._audit_line(audited)
         runs = self._execution.runs.values()
         counts = Counter(run.status.value for run in runs if run.status is not None)
         counts["paused"] = sum(run.run.paused for run in runs)
@@ -92,6 +97,15 @@ class Progress:
         limit = "about" if self._planned is not None else "at most about"
         eta = f" · {limit} {clock_time(left)} left" if left and not self._execution.complete else ""
         return f"{self._started()} · {ended} · {self._epochs()}{eta}"
+
+    def _under_audit(self) -> list[RunState]:
+        """The runs that an audit brings to their end now; the search and its budget are over then."""
+        runs = self._execution.runs.items()
+        return [run for key, run in runs if run.spec.stage == AUDIT and key not in self._audited]
+
+    def _audit_line(self, runs: Sequence[RunState]) -> str:
+        ended = sum(run.status is not None for run in runs)
+        return f"auditing · {counted(len(runs), 'run')} started, {ended} ended"
 
     def seconds_left(self) -> float | None:
         """Expected seconds until the end, from the mean epoch and the mean length of ended runs; None at first.
@@ -129,12 +143,12 @@ class Progress:
             return f"{len(searched)} of {self._planned} runs started{more}"
         newest = next(reversed([*searched, *confirmed]), None)
         at = f"{_DOING.get(newest.run.stage, newest.run.stage)} · " if newest else ""
-        return f"{at}{len(searched)} runs started{more}"
+        return f"{at}{counted(len(searched), 'run')} started{more}"
 
     def _epochs(self) -> str:
         searched, confirmed = (sum(run.epochs for run in runs) for runs in self._by_purpose())
         if self._budget is None:
-            return f"{searched + confirmed} epochs"
+            return counted(searched + confirmed, "epoch")
         more = f" and {confirmed} to confirm" if confirmed else ""
         return f"{searched} of {self._budget} epochs{more}"
 
@@ -147,7 +161,7 @@ class Progress:
             "config",
             "runs",
             "epochs",
-            f"{sweep.metric} mean ± sd of finished runs",
+            f"{sweep.metric} mean ± sd of the search's finished runs",
             "best run so far",
         ):
             table.add_column(title, no_wrap=True)
@@ -160,7 +174,7 @@ class Progress:
         by_config: dict[str, list[RunState]] = {config.config_id: [] for config in self._execution.configs}
         for run in self._execution.runs.values():
             by_config[run.spec.config.config_id].append(run)
-        names = {config.config_id: config.label or config.config_id for config in self._execution.configs}
+        names = {config.config_id: config.label or config.config_id[:8] for config in self._execution.configs}
         return [ConfigLine(config_id, names[config_id], tuple(runs)) for config_id, runs in by_config.items()]
 
     def _row(self, line: ConfigLine) -> tuple[str, ...]:
@@ -179,8 +193,13 @@ class Progress:
             if run.best
             else "no value"
         )
-        epochs = f"{run.epochs} epoch{'' if run.epochs == 1 else 's'}"
-        return f"{run.spec.trial_key}: {run.status.value.replace('_', ' ')} after {epochs}, {best}"
+        how = run.status.value.replace("_", " ")
+        return f"{run.spec.trial_key}: {how} after {counted(run.epochs, 'epoch')}, {best}"
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def mean_and_sd(scores: Sequence[float]) -> str:

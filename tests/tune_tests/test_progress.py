@@ -71,6 +71,18 @@ def test_the_table_shows_runs_epochs_and_the_spread_of_finished_runs_only() -> N
     assert "3 of 6 runs started" in text
 
 
+def test_fresh_seeds_that_confirm_are_not_mixed_into_the_scores_of_the_search() -> None:
+    execution: Any = FakeExecution(policy="noise-aware", seeds=None)
+    execution.add(0, 0, [0.3], RunStatus.FINISHED)
+    execution.add(0, 1, [0.5], RunStatus.FINISHED)
+    execution.add(0, 1000, [0.9], RunStatus.FINISHED, stage=CONFIRM)
+    text = shown_on(execution)
+    assert "0.4000 ± 0.1414 (2)" in text
+    name = execution.configs[0].config_id
+    assert name[:8] in text
+    assert name not in text
+
+
 def test_time_left_counts_waiting_and_running_epochs_over_the_slots() -> None:
     execution: Any = FakeExecution()
     assert Progress(execution, slots=2).seconds_left() is None
