@@ -13,7 +13,16 @@ def cost_table(cost: StoppingCost) -> Table:
     rows = tuple(_cells(run, cost) for run in sorted(cost.audited, key=_order))
     name = metric_name(cost.metric)
     headings = ("run", "stopped at", f"{name} there", f"{name} at its end", "place", "vs winner")
-    return Table(headings, frozenset(headings[1:]), rows)
+    return Table(headings, frozenset(headings[1:]), rows, _winner_note(cost))
+
+
+def _winner_note(cost: StoppingCost) -> str:
+    if cost.winner_mean is None:
+        return ""
+    return (
+        f"vs winner: the final score minus {cost.winner_mean:.4f}, the plain mean of the finished runs of the best "
+        f"config {cost.winner_name}"
+    )
 
 
 def _order(run: StoppedRun) -> tuple[bool, float, str]:
@@ -54,9 +63,11 @@ def _among_top(cost: StoppingCost) -> str:
         return f"{_runs(len(cost.runs))} stopped."
     if not share.sampled:
         return f"{_runs(share.population)} stopped, none of them run to its end: how many were wrongly stopped is open."
+    noun = "run" if share.population == 1 else "runs"
+    whole = f"All {share.population} stopped {noun}" if share.population > 1 else "The only stopped run"
+    part = f"Of {share.population} stopped {noun} {share.sampled}"
     text = (
-        f"Of {share.population} stopped {'run' if share.population == 1 else 'runs'} {share.sampled} "
-        f"{_were_run(share.sampled)}; "
+        f"{whole if _all_were_run(share) else part} {_were_run(share.sampled)}; "
         f"{share.hits} would have been among the best {cost.top} of {_seeds(share.hits)}: {_percent(share)}."
     )
     judged = [run for run in cost.judgeable if run.status is not None]
@@ -86,13 +97,22 @@ def _excess(cost: StoppingCost) -> str:
         return ""
     name = metric_name(cost.metric)
     on_average = "The audited run ended" if found.n == 1 else "On average the audited runs ended"
-    text = (
-        f"{on_average} {_compared(found.mean)} in {name} than the mean of that config; sparing a run would have gained "
-        f"{found.loss:.4f}, seed noise included."
-    )
+    text = f"{on_average} {_compared(found.mean)} in {name} than the mean of that config{_gain(found)}."
     if found.n == 1 and found.best <= 0:
         return text
     return f"{text} The best of them, {found.best_run}, ended {_compared(found.best)}{_proof(found)}"
+
+
+def _gain(found: Excess) -> str:
+    """What letting such a run go on would have brought; of one run its own gap says it."""
+    if found.n == 1:
+        return ""
+    if not found.loss:
+        return "; none of them ended above it, so nothing was lost"
+    return (
+        f"; letting a stopped run go on would have gained {found.loss:.4f} over that mean on average (0 where it ended "
+        "worse, lucky seeds included)"
+    )
 
 
 def _compared(gap: float) -> str:
@@ -119,9 +139,15 @@ def _proof(found: Excess) -> str:
 
 
 def _percent(share: Share) -> str:
-    """The share with its interval, in whole percents."""
+    """The share in whole percents, with its interval unless every run was looked at."""
+    if _all_were_run(share):
+        return f"{100 * share.estimate:.0f} % (a count, no estimate)"
     shown = [f"{100 * part:.0f} %" for part in (share.estimate, 1 - share.alpha, share.low, share.high)]
     return f"{shown[0]} ({shown[1]} interval {shown[2]} to {shown[3]})"
+
+
+def _all_were_run(share: Share) -> bool:
+    return share.sampled == share.population
 
 
 def _runs(n: int) -> str:

@@ -41,6 +41,8 @@ Bar = Callable[[int, int], None]
 _STOPPING_NOTHING = frozenset({"none", "fixed-repeats"})
 #: Runs at a time in a replay, if the sweep did not say.
 _WORKERS = 4
+#: Share of wrongly stopped runs from which on a user is told what to change.
+_COSTLY = 0.1
 #: A seed is replayed if at least this share of the configs ran on it: on fewer, they were chosen by their scores.
 _SHARE_OF_CONFIGS = 0.5
 
@@ -98,6 +100,12 @@ class Audit:
     def empty(self) -> bool:
         """Neither answer says anything."""
         return self.replay is None and not self.cost.audited
+
+    @property
+    def costly(self) -> bool:
+        """Stopping took good runs: one ended above the best config's, or a tenth would have been among the best."""
+        top, above = self.cost.among_top, self.cost.above_winner
+        return bool(above and above.hits) or bool(top and top.sampled and top.estimate >= _COSTLY)
 
     def sentences(self) -> tuple[str, ...]:
         """Both answers in words."""
@@ -236,8 +244,9 @@ def _replay(
         elif run.status not in (None, RunStatus.STOPPED):
             failed[run.replicate] += 1
     used = {r: group for r, group in whole.items() if started[r] >= _SHARE_OF_CONFIGS * len(by_config)}
-    unseen = sum(len(by_config) - len(group) - failed[r] for r, group in used.items())
-    return counterfactual(used, plan, rng=rng, unseen=unseen, on_step=on_step)
+    unseen = sum(started[r] - len(group) - failed[r] for r, group in used.items())
+    absent = sum(len(by_config) - started[r] for r in used)
+    return counterfactual(used, plan, rng=rng, unseen=unseen, absent=absent, on_step=on_step)
 
 
 # ---- the file ---------------------------------------------------------------------------------------------------

@@ -81,7 +81,8 @@ class Counterfactual:
         error: its standard error from the finite number of orders, None with one; it says nothing about other curves.
         best_stopped: the same share of the seeds' single best runs.
         spent: epochs, as a share of those of running everything to its end.
-        unseen: runs of these seeds that the search stopped and no audit has run to their end: 0 = nothing is missing.
+        unseen: runs of these seeds that the search stopped and no audit has run to their end.
+        absent: runs of these seeds that the search never started; both 0 = nothing is missing.
         undefined: runs left out because the metric is not defined after each of their epochs.
     """
 
@@ -98,6 +99,7 @@ class Counterfactual:
     best_stopped: float
     spent: float
     unseen: int
+    absent: int
     undefined: int
 
 
@@ -107,6 +109,7 @@ def counterfactual(
     *,
     rng: np.random.Generator,
     unseen: int = 0,
+    absent: int = 0,
     on_step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Counterfactual | None:
     """Replay a policy on every seed, in random orders of arrival.
@@ -116,6 +119,7 @@ def counterfactual(
         plan: the policy, and how often.
         rng: of the orders of arrival.
         unseen: see `Counterfactual`.
+        absent: see `Counterfactual`.
         on_step: told how many of how many seeds are done.
 
     Returns:
@@ -150,6 +154,7 @@ def counterfactual(
         best_stopped=float(np.mean([share[:, 1] for share in shares])),
         spent=spent,
         unseen=unseen,
+        absent=absent,
         undefined=undefined,
     )
 
@@ -202,24 +207,33 @@ def replay_sentences(found: Counterfactual | None) -> tuple[str, ...]:
     """The answer in words, with what it cannot tell."""
     if found is None:
         return ("No seed has two runs with whole curves, so no policy can be replayed.",)
-    error = "" if found.error is None else f" +- {100 * found.error:.1f}"
+    error = "" if found.error is None else f" (standard error over the orders {100 * found.error:.1f} %)"
     said = [
         f"Replayed in {found.replays} random orders with {found.workers} at a time, the screening of {found.policy} "
-        f"(grace {found.grace}, eta {found.eta:g}) stops {100 * found.stopped:.1f}{error} % of the best "
+        f"(grace {found.grace}, eta {found.eta:g}) stops {100 * found.stopped:.1f} %{error} of the best "
         f"{found.watched} of {found.runs} runs on {_counted(found.seeds, 'seed')}, {100 * found.best_stopped:.1f} % of "
         f"the single best, and spends {100 * found.spent:.0f} % of the epochs. What it would resume later is not "
         "counted.",
     ]
-    if found.unseen:
+    if found.unseen or found.absent:
         said.append(
-            f"Only runs that reached their end can be replayed; {_counted(found.unseen, 'run')} of these seeds "
-            "did not, and those that did are a choice that stopping has made: this is no estimate for all runs."
+            f"Only runs that reached their end can be replayed; {_missing(found)}, and those that did are a choice "
+            "that the search has made: this is no estimate for all runs."
         )
     else:
         said.append("Every run of these seeds reached its end, so nothing is missing from the replay.")
     if found.undefined:
         said.append(f"{_counted(found.undefined, 'run')} without a value after every epoch left out.")
     return tuple(said)
+
+
+def _missing(found: Counterfactual) -> str:
+    """The runs of the replayed seeds that have no whole curve, by why."""
+    absent = f"{'was' if found.absent == 1 else 'were'} never started"
+    if not found.unseen:
+        return f"{_counted(found.absent, 'run')} of these seeds {absent}"
+    stopped = f"{_counted(found.unseen, 'run')} of these seeds did not"
+    return f"{stopped} and {found.absent} more {absent}" if found.absent else stopped
 
 
 def _counted(n: int, noun: str) -> str:

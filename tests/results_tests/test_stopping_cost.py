@@ -131,10 +131,25 @@ def test_shares_and_sentences(run_dir: Path) -> None:
     assert third.startswith(
         "On average the audited runs ended 0.0100 worse in IoU than the mean of that config; "
     )
-    assert "gained 0.0100, seed noise included" in third
+    assert "would have gained 0.0100 over that mean on average" in third
     assert "no proof" in third
     table = cost_table(cost)
+    assert table.note.startswith(
+        "vs winner: the final score minus 0.5100, the plain mean of the finished runs of "
+    )
     assert table.rows[0] == ("c2-r1", "epoch 3", "0.3800", "0.5300", "1 of 4", "+0.0200")
+
+
+def test_a_count_of_all_stopped_runs_has_no_interval(run_dir: Path) -> None:
+    for cell in STOPS:
+        record_audit(run_dir, cell, 0.43)
+    first, second, third = cost_sentences(cost_of(run_dir, 1))
+    assert first == (
+        "All 4 stopped runs were run to their end; 0 would have been among the best 1 of their seeds: 0 % "
+        "(a count, no estimate)."
+    )
+    assert second.endswith("on the same seeds: 0 % (a count, no estimate).")
+    assert "; none of them ended above it, so nothing was lost." in third
 
 
 def test_one_run_far_above_the_noise_is_called_so(run_dir: Path) -> None:
@@ -194,7 +209,7 @@ def test_lower_is_better_turns_everything_round(make_run_dir: MakeRun) -> None:
     assert run.winner_gap is not None
     assert run.winner_gap > 0
     assert cost_table(cost).rows[0][-1].startswith("-")
-    assert cost_sentences(cost)[0].startswith("Of 1 stopped run 1 was run to its end; ")
+    assert cost_sentences(cost)[0].startswith("The only stopped run was run to its end; ")
 
 
 def test_without_stopped_runs_there_is_nothing_to_say(make_run_dir: MakeRun) -> None:

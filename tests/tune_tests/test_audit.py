@@ -20,11 +20,14 @@ from stopped_sweeps import DATA, EPOCHS, a_sweep, fake_trial, run_sweep, use_for
 
 from results import ResultsStore, RunStatus, judge, rank_store
 from results.audited import AUDIT as AUDITED
+from results.statistics.proportions import Share
 from results.stopping_claims import StoppedRun
 from results.stopping_cost import stopping_cost
+from tune.audit import Audit
 from tune.audit_policy import AuditPolicy
 from tune.audit_sample import sample_runs
 from tune.cli import main
+from tune.progress import Progress
 from tune.recorded_sweep import recorded_sweep
 from tune.run_dir import resolved
 from tune.schedulers import ALLOCATE, SCREEN, Finish, History, Run, Start, Wait
@@ -109,7 +112,8 @@ def test_a_second_audit_draws_others_and_counts_all(run_dir: Path) -> None:
     assert first < set(ends(run_dir))
     assert "Of 15 stopped runs 9 were run to their end" in result.stdout
     everything = audit(run_dir, "--sample", 100)
-    assert "Of 15 stopped runs 15 were run to their end" in everything.stdout
+    assert "All 15 stopped runs were run to their end" in everything.stdout
+    assert "vs winner: the final score minus" in everything.stdout
     assert audit(run_dir).exit_code == 0  # nothing is left to be drawn
     content = json.loads((run_dir / "audit.json").read_text(encoding="utf-8"))
     assert content["among_top"]["low"] == content["among_top"]["high"] == content["among_top"]["estimate"]
@@ -132,6 +136,39 @@ def test_the_answer_about_all_runs_is_the_truth(run_dir: Path) -> None:
     assert (cost.top, {run.runs for run in cost.runs}) == (4, {12})
     assert cost.among_top is not None
     assert cost.among_top.hits == sum(run.place is not None and run.place <= 4 for run in cost.runs)
+
+
+def test_after_a_costly_audit_a_user_is_told_what_to_change(run_dir: Path) -> None:
+    """The slower half of these runs catches up late: stopping early takes good ones."""
+    advice = "a higher --grace, a lower --eta or another --policy"
+    costly = audit(run_dir, "--sample", 15, "--top", 4)
+    assert advice in costly.stderr
+    assert f"audit {run_dir} --sample 0 --grace N" in costly.stderr
+    cost = stopping_cost(ResultsStore.read(run_dir))
+    harmless = replace(
+        cost,
+        above_winner=Share(0, 15, 15, 0.0, 0.0, 0.05),
+        among_top=Share(1, 15, 15, 1 / 15, 1 / 15, 0.05),
+    )
+    assert not Audit(harmless, None, True, run_dir).costly
+    assert not Audit(replace(cost, above_winner=None, among_top=None), None, True, run_dir).costly
+
+
+def test_the_progress_of_an_audit_counts_its_runs_and_no_budget(
+    run_dir: Path, formula: pytest.MonkeyPatch
+) -> None:
+    headlines: list[str] = []
+    real = Progress.headline
+
+    def headline(progress: Progress) -> str:
+        headlines.append(real(progress))
+        return headlines[-1]
+
+    formula.setattr(Progress, "headline", headline)
+    audit(run_dir, "--sample", 3)
+    assert headlines[-1] == "auditing · 3 runs started, 3 ended"
+    audit(run_dir, "--sample", 2)
+    assert headlines[-1] == "auditing · 2 runs started, 2 ended"
 
 
 def test_what_an_interrupted_audit_has_drawn_comes_first(run_dir: Path, formula: pytest.MonkeyPatch) -> None:

@@ -289,7 +289,9 @@ def test_a_budget_that_ends_the_search_too_soon_says_how_much_is_still_to_be_gai
     finish, unasked = (search(stop_regret=least, budget_epochs=81).finish for least in (0.0001, 0.0))
     assert finish is not None
     assert unasked is not None
-    words = r"the budget of 81 epochs is spent \(\d+ used\); expected regret is still (.+), 0\.0001 was asked for"
+    words = (
+        r"the budget of 81 epochs is spent \(\d+ used\); expected regret is still (.+), 0\.0001 was asked for"
+    )
     said = re.fullmatch(words, finish.reason)
     assert said, finish.reason
     assert 0.0001 <= float(said[1]) < 0.1

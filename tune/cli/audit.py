@@ -79,10 +79,16 @@ def _tell(found: Audit, run_dir: Path, *, as_json: bool) -> None:
         print_json(found.to_dict())
     else:
         if found.cost.audited:
-            print_table(cost_table(found.cost))
-            click.echo("")
+            table = cost_table(found.cost)
+            print_table(table)
+            click.echo(f"{table.note}\n" if table.note else "")
         click.echo("\n".join(found.sentences()))
     told = [f"audit: {below(run_dir, found.path.name)}"]
+    if found.costly:
+        told.append(
+            "next:  a sweep that stops fewer good runs: a higher --grace, a lower --eta or another --policy; "
+            f"`landslide-tune audit {run_dir} --sample 0 --grace N` replays that without training"
+        )
     if not found.complete:
         told.append(
             "interrupted: everything is kept, and the same command goes on with the runs that were drawn"
