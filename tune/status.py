@@ -15,7 +15,8 @@ from results.curves import Curves, read_curves
 from results.plan import Plan
 from results.scores import CONFIRM, SCREEN, RankedRun, read_runs
 from results.snapshot import Snapshot, snapshot
-from results.storage.location import RunDir
+from results.storage.location import RunDir, RunUrl, local_copy, locate
+from results.storage.run_dir import being_written
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class SweepStatus:
         ended: runs that have ended in any way, and were not resumed since.
         by_status: ended runs by how they ended; `paused`: waiting to be resumed; and `unfinished`: under way, or
             interrupted.
+        by_stage: runs by the stage that they were last started or resumed in, those that confirm included.
         confirmations: runs that confirm the choice, ended or not.
         epochs: epochs recorded.
         search_epochs: of these, epochs that do not confirm.
@@ -39,6 +41,7 @@ class SweepStatus:
         last_row: when the newest epoch or end was received, in Unix seconds; None without any.
         over: the search has ended; of sweeps of older versions: every planned run has, and none waits to be resumed.
         reason: what ended the search, if that was noted.
+        running: a process writes to the run directory; None = not known, as of a bucket that others may write to.
     """
 
     name: str
@@ -47,6 +50,7 @@ class SweepStatus:
     planned: int | None
     ended: int
     by_status: Mapping[str, int]
+    by_stage: Mapping[str, int]
     confirmations: int
     epochs: int
     search_epochs: int
@@ -56,6 +60,7 @@ class SweepStatus:
     last_row: float | None
     over: bool
     reason: str | None
+    running: bool | None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -89,6 +94,7 @@ def sweep_status(run_dir: RunDir) -> SweepStatus:
         planned=planned,
         ended=ended,
         by_status={name: count for name, count in by_status.items() if count},
+        by_stage=dict(Counter(run.stage for run in every)),
         confirmations=len(every) - len(runs),
         epochs=seen.epochs.num_rows,
         search_epochs=seen.epochs.filter(pc.field("stage") != CONFIRM).num_rows,
@@ -98,7 +104,13 @@ def sweep_status(run_dir: RunDir) -> SweepStatus:
         last_row=max((at for at in newest if at is not None), default=None),
         over=over,
         reason=seen.sweep.get("ended"),
+        running=_running(run_dir),
     )
+
+
+def _running(run_dir: RunDir) -> bool | None:
+    found = being_written(local_copy(run_dir))
+    return found or None if isinstance(locate(run_dir), RunUrl) else found
 
 
 def _best(curves: Curves, runs: Sequence[RankedRun], sign: int) -> tuple[float | None, str | None]:

@@ -228,6 +228,19 @@ def lock_writer(run_dir: Path) -> FileLock:
     return lock
 
 
+def being_written(run_dir: Path) -> bool | None:
+    """Whether a process writes to this folder now; None where that cannot be found out."""
+    if not (run_dir / _LOCK).exists():
+        return False
+    try:
+        with FileLock(run_dir / _LOCK, timeout=0, thread_local=False):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        return None
+
+
 def not_writable(run_dir: Path, error: OSError) -> StoreError:
     """The error to raise when the operating system refuses to write into the directory."""
     return StoreError(

@@ -70,6 +70,22 @@ def test_the_command_prints_them_as_text_and_as_json(run_dir: Path) -> None:
     assert json.loads(CliRunner().invoke(main, ["status", str(run_dir), "--json"]).stdout)["ended"] == 2
 
 
+def test_a_sweep_that_nobody_runs_says_how_to_go_on(run_dir: Path) -> None:
+    def said(*flags: str) -> str:
+        return CliRunner().invoke(main, ["status", str(run_dir), *flags]).stdout
+
+    hint = f"not running: go on with the same command and --resume --out {run_dir}"
+    with ResultsStore.open(run_dir):
+        assert sweep_status(run_dir).running
+        assert "not running" not in said()
+    assert sweep_status(run_dir).running is False
+    assert said().splitlines()[-1] == hint
+    with ResultsStore.open(run_dir) as store:  # looking has not taken the lock
+        store.add_run(missing_end(store))
+        store.note({"ended": "every run has ended"})
+    assert "not running" not in said()
+
+
 def test_watching_ends_with_the_sweep(run_dir: Path) -> None:
     """Each pause lets the sweep go on a little: one more epoch, then the last end."""
     shown: list[SweepStatus] = []
@@ -144,6 +160,7 @@ def test_a_search_that_notes_its_end_is_over_when_it_has_noted_it(tmp_path: Path
         found = sweep_status(run_dir)
         assert (found.planned, found.over, found.reason) == (2, True, "the budget is spent")
     text = CliRunner().invoke(main, ["status", str(run_dir)]).stdout
+    assert "by stage       2 screen, 1 confirm" in text
     assert f"2 of 2 runs ended, {found.epochs} epochs (the search {found.search_epochs} of 30)" in text
     assert "ended: the budget is spent" in text
 

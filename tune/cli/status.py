@@ -43,17 +43,17 @@ def status(run_dir: Path, watch: bool, every: float, as_json: bool) -> None:
         if as_json:
             print_json(found.to_dict())
         else:
-            click.echo(_text(found))
+            click.echo(_text(found, run_dir))
         return
     try:
-        with _shown(as_json) as show:
+        with _shown(run_dir, as_json) as show:
             follow(lambda: sweep_status(run_dir), show, lambda: time.sleep(every))
     except KeyboardInterrupt:
         click.echo("no longer watching; the sweep goes on", err=True)
 
 
 @contextmanager
-def _shown(as_json: bool) -> Iterator[Callable[[SweepStatus], None]]:
+def _shown(run_dir: Path, as_json: bool) -> Iterator[Callable[[SweepStatus], None]]:
     """On a terminal the counts in place; into a pipe one line whenever they changed."""
     from rich.console import Console
     from rich.live import Live
@@ -61,13 +61,14 @@ def _shown(as_json: bool) -> Iterator[Callable[[SweepStatus], None]]:
     console = Console()
     if console.is_terminal and not as_json:
         with Live(console=console, auto_refresh=False) as live:
-            yield lambda found: live.update(_text(found), refresh=True)
+            yield lambda found: live.update(_text(found, run_dir), refresh=True)
         return
     last = ""
 
     def show(found: SweepStatus) -> None:
         nonlocal last
-        text = json.dumps(found.to_dict(), allow_nan=False) if as_json else _headline(found)
+        lines = [_headline(found), *_not_running(found, run_dir)]
+        text = json.dumps(found.to_dict(), allow_nan=False) if as_json else "\n".join(lines)
         if text != last:
             click.echo(text)
         last = text
@@ -83,7 +84,13 @@ def _headline(found: SweepStatus) -> str:
     return f"{found.name} ({found.sweep_id}): {found.ended}{of} runs ended, {found.epochs} epochs{budget}"
 
 
-def _text(found: SweepStatus) -> str:
+def _not_running(found: SweepStatus, run_dir: Path) -> list[str]:
+    if found.over or found.running is not False:
+        return []
+    return [f"not running: go on with the same command and --resume --out {run_dir}"]
+
+
+def _text(found: SweepStatus, run_dir: Path) -> str:
     """The headline, how runs ended, the best one so far, and how long nothing has come."""
     from tune.progress import clock_time
 
@@ -91,6 +98,11 @@ def _text(found: SweepStatus) -> str:
     lines += [f"  {name.replace('_', ' '):14s} {count}" for name, count in sorted(found.by_status.items())]
     if found.confirmations:
         lines.append(f"  {'confirmations':14s} {found.confirmations} (extra runs on fresh seeds)")
+    if len(found.by_stage) > 1:
+        stages = ", ".join(
+            f"{found.by_stage[stage]} {stage}" for stage in sorted(found.by_stage, key=_stage_order)
+        )
+        lines.append(f"  {'by stage':14s} {stages}")
     if found.best is not None:
         lines.append(
             f"best run so far: {found.best_trial} with {found.metric} {found.best:.4f} (one run, not a verdict)"
@@ -99,4 +111,10 @@ def _text(found: SweepStatus) -> str:
         lines.append(f"ended: {found.reason}")
     if found.last_row is not None and not found.over:
         lines.append(f"newest row: {clock_time(time.time() - found.last_row)} ago")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_not_running(found, run_dir)])
+
+
+def _stage_order(stage: str) -> tuple[int, str]:
+    """The stages in the order in which a search comes to them, then others."""
+    known = ("screen", "allocate", "confirm")
+    return (known.index(stage) if stage in known else len(known)), stage
