@@ -24,6 +24,12 @@ from results import (
 )
 from results.storage.location import RunDir, RunUrl, local_copy, locate
 from tune.export_check import recorded_data, verify_checkpoint
+from tune.status import sweep_status
+
+_UNFINISHED = (
+    "warning: the sweep in {run_dir} is not over, and another config may still turn out to be the best: go on with the "
+    "same command and --resume --out {run_dir}, or wait for its end, and export again"
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,7 @@ def ship(run_dir: RunDir, to: str, shipment: Shipment, *, say: Callable[[str], N
         run_dir: the sweep; for one in a bucket, the checkpoints of its local copy are taken.
         to: a directory or `s3://bucket/prefix`.
         shipment: which model, and how.
-        say: told what is being checked.
+        say: told what is being checked, and that the sweep is not over if it is not.
 
     Returns:
         Where the model and its manifest are now.
@@ -69,6 +75,8 @@ def ship(run_dir: RunDir, to: str, shipment: Shipment, *, say: Callable[[str], N
     folder = _with_checkpoints(run_dir)
     ranking = rank_store(store)
     verdict = judge(ranking)
+    if not sweep_status(run_dir).over:
+        say(_UNFINISHED.format(run_dir=run_dir))
     picked = pick_model(folder, ranking, shipment.config, pick=shipment.pick, verdict=verdict)
     facts = manifest_facts(store, ranking, picked, verdict)
     say(f"checking {picked.path} on the validation split: {picked.why}")

@@ -162,6 +162,20 @@ def test_export_ships_a_checkpoint_that_scores_what_was_recorded(
     assert checkpoint["metrics"]["val_iou"] == pytest.approx(manifest["run"]["val_iou"], abs=1e-6)
     again = invoke("export", run_dir, "--to", tmp_path / "models", "--json", "--device", "cpu")
     assert json.loads(again.stdout)["unchanged"]
+    assert "warning" not in again.stderr
+
+
+@pytest.mark.slow
+def test_export_of_a_sweep_that_is_not_over_warns_and_ships(
+    invoke: Callable[..., Result], trained_run: Callable[[float], Path], tmp_path: Path
+) -> None:
+    run_dir = trained_run(0.0)
+    with ResultsStore.open(run_dir) as store:
+        store.add_epoch(RECORDED.epoch_record(trial_key="c1-r0", config_id="c1", epoch=1))
+    result = invoke("export", run_dir, "--to", tmp_path / "models", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert f"the sweep in {run_dir} is not over" in result.stderr
+    assert f"--resume --out {run_dir}" in result.stderr
 
 
 @pytest.mark.slow
