@@ -60,10 +60,13 @@ def test_everything_wrong_with_the_names_is_said_at_once(run_dir: Path) -> None:
     result = invoke("compare", run_dir, "c3", "nothing", "c")
     assert result.exit_code == 2
     assert "'c3' has no final score (state: stopped)" in result.stderr
+    assert "c3: stopped early, so without a final score; `landslide-tune audit` runs" in result.stderr
     assert "no config matches 'nothing'" in result.stderr
     assert "more than one config matches 'c'" in result.stderr
     assert "a second one" in invoke("compare", run_dir, "c1").stderr
-    assert "again" in invoke("compare", run_dir, "c1", "c1").stderr
+    again = invoke("compare", run_dir, "c1", "c1").stderr
+    assert "again" in again
+    assert "stopped early" not in again
 
 
 @pytest.mark.parametrize("words", [[], ["--notes", "--table", "x.csv"]])

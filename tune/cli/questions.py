@@ -96,6 +96,7 @@ def _answer(ranking: Ranking, configs: Sequence[str], *, as_json: bool, **how: A
     """Compare and print; exit code 1 when there is nothing to compare yet, which is no mistake of the caller."""
     from results.comparison import ConfigComparisons
     from results.comparison import compare as compared
+    from results.errors import ResultsError
     from results.report.answers import compare_plain
 
     nothing = not configs and len(ranking.scored) < 2
@@ -105,7 +106,11 @@ def _answer(ranking: Ranking, configs: Sequence[str], *, as_json: bool, **how: A
             ranking.metric, ranking.plan.mode, ranking.alpha, power, 0, named_before, "nothing to compare", ()
         )
     else:
-        found = compared(ranking, configs, **how)
+        try:
+            found = compared(ranking, configs, **how)
+        except ResultsError as error:
+            problems = [*error.problems, *_stopped_advice(ranking, configs)]
+            raise ResultsError(problems, "the configs cannot be compared") from error
     if as_json:
         print_json(compare_plain(found))
     else:
@@ -116,6 +121,17 @@ def _answer(ranking: Ranking, configs: Sequence[str], *, as_json: bool, **how: A
     if nothing:
         click.echo("fewer than two configs have final scores: there is nothing to compare", err=True)
         raise SystemExit(1)
+
+
+def _stopped_advice(ranking: Ranking, names: Sequence[str]) -> list[str]:
+    """What may be done about configs without a score because their runs were stopped."""
+    found = [ranking.named(name) for name in names]
+    stopped = [rows[0].short for rows in found if len(rows) == 1 and rows[0].state == "stopped"]
+    advice = (
+        "stopped early, so without a final score; `landslide-tune audit` runs stopped runs to their end and tells what "
+        "stopping cost, and a new sweep with a larger --budget-epochs or --grace may keep them"
+    )
+    return [f"{' and '.join(dict.fromkeys(stopped))}: {advice}"] if stopped else []
 
 
 def _tell_ranking(ranking: Ranking) -> None:
