@@ -217,7 +217,7 @@ def replay_sentences(found: Counterfactual | None) -> tuple[str, ...]:
     ]
     if found.unseen or found.absent:
         said.append(
-            f"Only runs that reached their end can be replayed; {_missing(found)}, and those that did are a choice "
+            f"Only runs that reached their end can be replayed; {_missing(found)}, and the others are a choice "
             "that the search has made: this is no estimate for all runs."
         )
     else:

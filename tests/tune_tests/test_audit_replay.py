@@ -93,7 +93,7 @@ def test_the_sentence_says_how_and_what_is_missing() -> None:
     assert "4 runs of these seeds did not" in text
     assert "standard error over the orders" in text
     gone = replace(found(PARALLEL, how=plan(top=1)), absent=1)
-    assert "1 run of these seeds was never started, and those" in replay_sentences(gone)[1]
+    assert "1 run of these seeds was never started, and the others are" in replay_sentences(gone)[1]
     assert "did not and 2 more were never started" in replay_sentences(replace(gone, unseen=3, absent=2))[1]
     complete = " ".join(replay_sentences(found(PARALLEL, how=plan())))
     assert "nothing is missing" in complete
