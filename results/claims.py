@@ -25,8 +25,8 @@ class Comparison:
     """The best config against another one; a positive estimate means that the best one is better.
 
     `low` and `high` are the simultaneous interval, None when the seed noise is unknown, or when an adaptive search ran
-    one of the two once (`statistics.adaptive`). `n_pairs` counts the replicates on which both have a score. `claim`
-    is ``better`` or ``undecided``.
+    one of the two once or repeated too little for any interval (`statistics.adaptive`). `n_pairs` counts the replicates
+    on which both have a score. `claim` is ``better`` or ``undecided``.
     """
 
     config_id: str
@@ -72,9 +72,9 @@ class ConfirmedScore:
     """What the best config scored on fresh seeds that took no part in choosing it, in the metric's own direction.
 
     `n` and `n_failed` count its fresh replicates with and without a score. `low` and `high` are the t interval of
-    `mean`; None when the noise is unknown, like the mean when all of them failed. With a rival on the same fresh
-    seeds, `difference` is how much better the best one was there (positive in either direction of the metric), on
-    `n_pairs` seeds, with its interval.
+    `mean`; None when the noise is unknown or rests on too few repeats, like the mean when all of them failed. With
+    a rival on the same fresh seeds, `difference` is how much better the best one was there (positive in either
+    direction of the metric), on `n_pairs` seeds, with its interval.
     """
 
     mean: float | None
@@ -119,7 +119,8 @@ class Verdict:
         seed_noise: between seeds of one config, pooled.
         residual_noise: what remains of it when configs are compared on the same seeds; of an adaptive search from the
             runs after each config's first.
-        pair_correlation: share of the seed variance that pairing removed; None = cannot be estimated.
+        pair_correlation: share of the seed variance that pairing removed; negative: it did not help; None = cannot be
+            estimated, or only from too few degrees of freedom.
         expected: what the best config will score; None without a result.
         confirmed: what it scored on fresh seeds; None when there are none.
         chances: of each compared config, in the order of their effects; empty when the noise is unknown. Of an
@@ -138,6 +139,9 @@ class Verdict:
         n_audits: runs that were brought to their end after the search, to audit the stopping; they count as stopped.
         adaptive: whether the search decided by the scores how many seeds each config gets.
         ended: what ended that search, in words; None while it goes on, or when nobody wrote it down.
+        stop_regret: the expected regret at which it would have ended by itself; None = not applicable or not written
+            down. How far it fell short: `chances`.
+        val_patches: validation patches on which every score was measured; None = not known.
         chosen: the config that the search recorded as its choice; None without such a record. With the rows that it
             was chosen by, it is `best`.
         plan_final: False when `n_runs` and `n_missing` are upper bounds: the search is not over.
@@ -179,6 +183,8 @@ class Verdict:
     n_audits: int
     adaptive: bool
     ended: str | None
+    stop_regret: float | None
+    val_patches: int | None
     chosen: str | None
     plan_final: bool
     notes: tuple[str, ...]
@@ -186,3 +192,10 @@ class Verdict:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: tuples become lists, enums become text, NaN never occurs."""
         return dict(json.loads(json.dumps(asdict(self), allow_nan=False)))
+
+
+def not_judged(verdict: Verdict, config_id: str) -> bool:
+    """Whether an adaptive search has too few runs to say how this config lies to the best one."""
+    return verdict.adaptive and any(
+        one.config_id == config_id and one.low is None for one in verdict.comparisons
+    )

@@ -17,6 +17,7 @@ from results.errors import ResultsError
 from results.family import against, fit_ranking
 from results.family import correction as family_of
 from results.ranking import ALPHA, RankedConfig, Ranking
+from results.statistics.adaptive import LEAST_SCORES
 from results.statistics.blocks import critical_value
 from results.statistics.pairs import PairComparison, compare_pairs
 from results.statistics.power import seeds_needed
@@ -25,6 +26,11 @@ from results.statistics.power import seeds_needed
 _MOST_ADJUSTED = 200
 #: more than this many configs make more pairs than anybody reads.
 MOST_CONFIGS = 50
+
+_NO_EFFECT = (
+    "That the pairs were named before has no effect here: the search itself looked at the scores when it gave out the "
+    "seeds, so its configs are judged as in the verdict."
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class ConfigComparisons:
         named_before: whether the configs were named before anybody looked at the scores.
         correction: how the claims hold together, in words.
         pairs: every pair once, in the order in which the configs were named.
+        note: what was asked for and has no effect here, and why; empty = nothing.
     """
 
     metric: str
@@ -63,6 +70,7 @@ class ConfigComparisons:
     named_before: bool
     correction: str
     pairs: tuple[ConfigComparison, ...]
+    note: str = ""
 
 
 def compare(
@@ -102,6 +110,7 @@ def compare(
     place = {row.config_id: i for i, row in enumerate(scored)}
     pairs = [(place[a.config_id], place[b.config_id]) for a, b in combinations(rows, 2)]
     found = compare_pairs(ranking.matrix(), pairs, alpha=ranking.alpha, power=power, difference=difference)
+    note = _NO_EFFECT if named_before and ranking.plan.adaptive else ""
     named_before = named_before and not ranking.plan.adaptive
     if named_before:
         family, plural = len(pairs), "s" * (len(pairs) != 1)
@@ -119,6 +128,7 @@ def compare(
         named_before=named_before,
         correction=correction,
         pairs=tuple(ConfigComparison(scored[pair.first], scored[pair.second], pair) for pair in found),
+        note=note,
     )
 
 
@@ -146,7 +156,8 @@ def _as_in_the_verdict(
         if not fit.noise.known:
             return replace(pair, used="none", estimate=estimate, more_seeds=None)
         if not math.isfinite(low):
-            return _not_judged(pair, estimate)
+            once = min(pair.n_first, pair.n_second) < LEAST_SCORES
+            return _not_judged(pair, estimate, used="single" if once else "few")
         claim = "better" if low > 0 else "worse" if high < 0 else "undecided"
         wanted = abs(estimate) if difference is None else difference
         needed = seeds(wanted) if claim == "undecided" else None
@@ -166,11 +177,11 @@ def _as_in_the_verdict(
     return tuple(judged(pair) for pair in pairs)
 
 
-def _not_judged(pair: PairComparison, estimate: float) -> PairComparison:
-    """A pair one of which has the single run for which a search has left it."""
+def _not_judged(pair: PairComparison, estimate: float, *, used: str) -> PairComparison:
+    """A pair one of which has the single run for which a search has left it, or of a search with too few repeats."""
     return replace(
         pair,
-        used="single",
+        used=used,
         estimate=estimate,
         p=None,
         p_holm=None,

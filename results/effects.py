@@ -15,8 +15,11 @@ import numpy as np
 from scipy import stats
 
 from results.ranking import Ranking
+from results.statistics.adaptive import LEAST_SCORES
 from results.statistics.blocks import Floats, as_scores, critical_value, fit_blocks, pooled_noise
 
+#: degrees of freedom from which on an effect has an interval: from one alone it is wider than any effect.
+_LEAST_DF = 2
 #: a positive parameter whose largest value is at least this many times its smallest is read on a log scale.
 _LOG_RATIO = 8.0
 
@@ -42,8 +45,8 @@ class ParameterEffect:
         effect: numbers: change of the metric from the smallest to the largest value seen, along the
             least-squares line. Choices: mean of the best level minus mean of the worst one.
         low, high: interval of `effect`. It covers everything that differs between configs, seeds included,
-            and holds for all parameters together (Bonferroni; choices with several levels: Tukey). None
-            = too few configs.
+            and holds for all parameters together (Bonferroni; choices with several levels: Tukey). It is never
+            narrower than the seeds alone would make it. None = too few configs.
         seed_error: standard error of `effect` from the seeds alone (see `SeedErrors`); None = noise unknown.
         n_configs: configs with this parameter and a score.
         finding: ``effect shown``, ``no effect shown`` or ``too few configs``.
@@ -70,11 +73,13 @@ class SeedErrors:
             cancels between configs on the same seeds; without shared seeds the sd between seeds. NaN = unknown.
         replicate: sd of that effect, 0 without shared seeds.
         shares: (n_configs, n_replicates) the share of each run in the mean of its config; rows add up to 1.
+        df: degrees of freedom of `residual`; 0 = unknown.
     """
 
     residual: float
     replicate: float
     shares: Floats
+    df: int
 
     def of_means(self) -> Floats:
         """(n_configs,) standard errors of the means, for comparing configs on the same seeds."""
@@ -100,18 +105,26 @@ def seed_errors(ranking: Ranking) -> SeedErrors:
     matrix, mask = as_scores(ranking.matrix())
     shares = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1)
     if not len(matrix):
-        return SeedErrors(math.nan, 0.0, shares)
+        return SeedErrors(math.nan, 0.0, shares, 0)
     fit, within = fit_blocks(matrix), pooled_noise(matrix)
     replicate = math.sqrt(max(within.sd**2 - fit.noise.sd**2, 0.0)) if fit.blocked else 0.0
-    return SeedErrors(fit.noise.sd, replicate, shares)
+    return SeedErrors(fit.noise.sd, replicate, shares, fit.noise.df)
+
+
+def for_effects(ranking: Ranking) -> Ranking:
+    """The configs whose means show effects: where the search gave out the seeds by the scores, the repeated ones."""
+    if not ranking.plan.adaptive:
+        return ranking
+    return replace(ranking, rows=tuple(row for row in ranking.scored if row.n >= LEAST_SCORES))
 
 
 def parameter_effects(ranking: Ranking) -> tuple[ParameterEffect, ...]:
-    """The effect of every parameter that has at least two values among the scored configs.
+    """The effect of every parameter that has at least two values among the scored configs (`for_effects`).
 
     Uses config means over all scored replicates; configs weigh equally. A parameter that only some configs
     have (a conditional one) is judged on those; null is a value like any other.
     """
+    ranking = for_effects(ranking)
     rows, seeds = ranking.scored, seed_errors(ranking)
     names = sorted({name for row in rows for name in row.values})
     groups = {name: [i for i, row in enumerate(rows) if name in row.values] for name in names}
@@ -126,8 +139,15 @@ def parameter_effects(ranking: Ranking) -> tuple[ParameterEffect, ...]:
         else:
             effect, weights = _choice(name, values, means=means, alpha=alpha, sign=ranking.sign)
         error = seeds.of_contrast(groups[name], weights)
-        effects.append(replace(effect, seed_error=error if math.isfinite(error) else None))
+        if math.isfinite(error):
+            effect = _beyond_seeds(effect, error, seeds.df, alpha)
+        effects.append(effect)
     return tuple(sorted(effects, key=lambda effect: (-abs(effect.effect), effect.parameter)))
+
+
+def _enough(df: int) -> int:
+    """The degrees of freedom; 0 when they are too few for an interval."""
+    return df if df >= _LEAST_DF else 0
 
 
 def _number(name: str, values: Floats, *, means: Floats, alpha: float) -> tuple[ParameterEffect, Floats]:
@@ -137,7 +157,7 @@ def _number(name: str, values: Floats, *, means: Floats, alpha: float) -> tuple[
     x = (x - x.min()) / (x.max() - x.min())
     centred = x - x.mean()
     weights = centred / (centred**2).sum()
-    slope, df = float(weights @ means), len(x) - 2
+    slope, df = float(weights @ means), _enough(len(x) - 2)
     residual = means - means.mean() - slope * centred
     half = (
         float(stats.t.ppf(1 - alpha / 2, df) * np.sqrt((residual**2).sum() / df / (centred**2).sum()))
@@ -160,7 +180,7 @@ def _choice(
     groups = sorted(members.values(), key=lambda group: -sign * float(means[group].mean()))
     levels = tuple(Level(values[group[0]], len(group), float(means[group].mean())) for group in groups)
     best, worst = groups[0], groups[-1]
-    df = len(means) - len(groups)
+    df = _enough(len(means) - len(groups))
     half = math.nan
     if df > 0:
         within = sum(float(((means[group] - means[group].mean()) ** 2).sum()) for group in groups) / df
@@ -169,6 +189,25 @@ def _choice(
     weights[best], weights[worst] = 1 / len(best), -1 / len(worst)
     difference = levels[0].mean - levels[-1].mean
     return _finished(name, levels, kind="choice", scale="groups", effect=difference, half=half), weights
+
+
+def _beyond_seeds(effect: ParameterEffect, error: float, df: int, alpha: float) -> ParameterEffect:
+    """The effect with its error from the seeds, and an interval no narrower than that error makes it.
+
+    What differs between configs holds the seeds' part too, but a few config means may lie together by chance.
+    """
+    if effect.low is None or effect.high is None:
+        return replace(effect, seed_error=error)
+    half = max((effect.high - effect.low) / 2, float(stats.t.ppf(1 - alpha / 2, df)) * error)
+    found = _finished(
+        effect.parameter,
+        effect.levels,
+        kind=effect.kind,
+        scale=effect.scale,
+        effect=effect.effect,
+        half=half,
+    )
+    return replace(found, seed_error=error)
 
 
 def _finished(

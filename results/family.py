@@ -6,8 +6,12 @@ and the comparison of named configs both go through it. Words and claims are the
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from results.ranking import Ranking
-from results.statistics.adaptive import between_repeated, fit_selected
+from results.statistics.adaptive import LEAST_DF, between_repeated, fit_selected
 from results.statistics.blocks import BlockFit, Comparisons, fit_blocks, tukey_against
 
 
@@ -29,7 +33,12 @@ def against(ranking: Ranking, fit: BlockFit, config: int) -> Comparisons:
         (n_scored,) estimates with intervals; an interval of NaN = the difference may not be judged.
     """
     found = tukey_against(fit, config, alpha=ranking.alpha, family=ranking.n_started)
-    return between_repeated(found, ranking.matrix(), config) if ranking.plan.adaptive else found
+    if not ranking.plan.adaptive:
+        return found
+    if fit.noise.known and fit.noise.df < LEAST_DF:
+        nothing = np.full(len(found.low), np.nan)
+        return replace(found, low=nothing, high=nothing)
+    return between_repeated(found, ranking.matrix(), config)
 
 
 def correction(ranking: Ranking) -> str:

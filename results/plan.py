@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -19,6 +19,8 @@ class Plan:
         final: False when `runs` is only an upper bound, because the search may still end with fewer configs.
         adaptive: the search decided itself, by the scores it saw, how many runs each config gets.
         ended: what ended the search, in words; None while it has not ended, or where nobody wrote it down.
+        stop_regret: the expected regret at which an adaptive search ends by itself; None = nobody wrote it down.
+        val_patches: validation patches on which every run is scored; None = nobody wrote it down.
     """
 
     metric: str
@@ -28,6 +30,8 @@ class Plan:
     final: bool = True
     adaptive: bool = False
     ended: str | None = None
+    stop_regret: float | None = None
+    val_patches: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse an unknown mode with a ValueError."""
@@ -44,14 +48,18 @@ class Plan:
         """
         metric, mode, ended = str(sweep["metric"]), str(sweep["mode"]), sweep.get("ended")
         ended = str(ended) if ended else None
+        patches = _count(((sweep.get("data") or {}).get("patches") or {}).get("val"))
         if sweep.get("replicates") == 0:
-            return cls(metric, mode, 0, _count(sweep.get("planned_runs")), adaptive=True, ended=ended)
+            regret, planned = sweep.get("stop_regret"), _count(sweep.get("planned_runs"))
+            regret = float(regret) if isinstance(regret, (int, float)) else None
+            found = cls(metric, mode, 0, planned, adaptive=True, ended=ended)
+            return replace(found, stop_regret=regret, val_patches=patches)
         replicates = _count(sweep.get("replicates")) or 0
         runs, asked = _count(sweep.get("planned_runs")), _count(sweep.get("configs"))
         final = runs is not None or not asked
         if runs is None and asked:
             runs = asked * replicates or None
-        return cls(metric, mode, replicates, runs, final, ended=ended)
+        return cls(metric, mode, replicates, runs, final, ended=ended, val_patches=patches)
 
     @property
     def sign(self) -> int:

@@ -69,10 +69,16 @@ class KnownNoise:
 
     @classmethod
     def of(cls, verdict: Verdict, source: str) -> KnownNoise | None:
-        """The noise that a verdict has measured; None when it has none."""
+        """The noise that a verdict has measured; None when it has none.
+
+        Pairing is counted on only if its share of the variance could be estimated, and is not negative.
+        """
         seed, residual = verdict.seed_noise, verdict.residual_noise
         if not seed.sd or not residual.sd:
             return None
+        pairing = verdict.pair_correlation
+        if pairing is None or pairing <= 0:  # what pairing removes is not known, or nothing
+            return cls(seed.sd, seed.sd, seed.low, seed.high, source)
         return cls(seed.sd, residual.sd, residual.low, residual.high, source)
 
 

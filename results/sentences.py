@@ -6,15 +6,19 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from results.statistics.adaptive import LEAST_SCORES
+
 if TYPE_CHECKING:
     from results.ranking import RankedConfig, Ranking
 
+#: what a search says that its budget has ended.
+_STILL = "expected regret is still"
 #: how many names a sentence may list before it counts the rest.
 _MOST_NAMES = 4
 
 
 def sentences(facts: Mapping[str, Any], ranking: Ranking) -> tuple[str, ...]:
-    """The claim with what is needed to go further, what fresh seeds say, what ended the search, and what has no score.
+    """The claim with what is needed to go further, the number to quote, what ended the search, and what has no score.
 
     Those that apply.
 
@@ -31,7 +35,7 @@ def sentences(facts: Mapping[str, Any], ranking: Ranking) -> tuple[str, ...]:
         text = _first_of_search(facts, ranking) if facts["adaptive"] else _tied(facts, ranking)
     else:
         text = _too_little(facts, ranking)
-    parts = (text, _chance(facts, ranking), _confirmed(facts, ranking), _ended(facts), _left_out(facts))
+    parts = (text, _confirmed(facts, ranking), _chance(facts, ranking), _ended(facts), _left_out(facts))
     return tuple(part for part in parts if part)
 
 
@@ -77,7 +81,9 @@ def _first_of_search(facts: Mapping[str, Any], ranking: Ranking) -> str:
     worse = len(judged) - len(tied)
     others = f"{worse} other config{'s are' if worse > 1 else ' is'} worse"
     if not judged:
-        return f"{head}, but nothing can be said of a difference: no two configs were repeated."
+        several = sum(row.n >= LEAST_SCORES for row in rows.values()) > 1
+        why = "there are too few repeats for an interval" if several else "no two configs were repeated"
+        return f"{head}, but nothing can be said of a difference: {why}."
     if not tied:
         return f"{head}; {others}, and no further one was repeated."
     seeds = _range([row.n for row in (rows[facts["best"]], *tied)])
@@ -88,15 +94,16 @@ def _first_of_search(facts: Mapping[str, Any], ranking: Ranking) -> str:
 def _chance(facts: Mapping[str, Any], ranking: Ranking) -> str:
     """How good a choice the first config is, for a search that gave out its seeds to find out just that."""
     chance = next((one for one in facts["chances"] if one.config_id == facts["best"]), None)
+    rows = {row.config_id: row.short for row in ranking.scored}
     if chance is None or not facts["adaptive"]:
         return ""
     text = (
-        f"With probability {chance.near:.0%} it is within {facts['tolerance']:g} of the best of all "
+        f"With probability {chance.near:.0%} {rows[facts['best']]} is within {facts['tolerance']:g} of the best of all "
         f"{ranking.n_started} configs started"
     )
-    once = sum(1 for one in facts["comparisons"] if one.low is None and facts["residual_noise"].sd)
-    left = f"{once} that finished one run and were left are" if once > 1 else "1 that was left after one run is"
-    return f"{text}; {left} not judged." if once else f"{text}."
+    once = sum(row.n < LEAST_SCORES for row in ranking.scored) if facts["residual_noise"].sd else 0
+    left = f"{_count(once, 'config')} with a single finished run {'is' if once == 1 else 'are'} not judged"
+    return f"{text}; {left}." if once else f"{text}."
 
 
 def _equal(tied: list[RankedConfig]) -> str:
@@ -162,8 +169,10 @@ def _confirmed(facts: Mapping[str, Any], ranking: Ranking) -> str:
         return f"All runs of {best.short} on {seeds} failed, so nothing is confirmed."
     interval = "" if found.low is None else f" [{found.low:.4f}, {found.high:.4f}]"
     failed = f" ({found.n_failed} of them failed)" if found.n_failed else ""
+    patches = f"{facts['val_patches']} " if facts["val_patches"] else ""
     text = (
-        f"On {seeds}{failed} that took no part in the choice, {best.short} scored {found.mean:.4f}{interval}"
+        f"Quote {found.mean:.4f}{interval}: the mean of {best.short} on {seeds}{failed} that took no part in the "
+        f"choice, on these {patches}validation patches, on which each run's best epoch was chosen too"
     )
     rival = ranking.row(found.rival or "")
     if rival is None or found.difference is None:
@@ -176,18 +185,31 @@ def _confirmed(facts: Mapping[str, Any], ranking: Ranking) -> str:
     there = (
         f"{abs(found.difference):.4f} {side} {rival.short}{common} (difference {found.difference:+.4f}{ends})"
     )
-    return f"{text}; there it was {there}."
+    return f"{text}. On these seeds it was {there}."
 
 
 def _ended(facts: Mapping[str, Any]) -> str:
     """What ended a search that decides itself when it knows enough."""
-    return ended_sentence(facts["ended"]) if facts["adaptive"] and facts["ended"] else ""
+    if not facts["adaptive"] or not facts["ended"]:
+        return ""
+    chance = next((one for one in facts["chances"] if one.config_id == facts["best"]), None)
+    return ended_sentence(facts["ended"], regret=chance and chance.regret, asked=facts["stop_regret"])
 
 
-def ended_sentence(reason: str | None) -> str:
-    """What ended a search; `reason` is a clause, or a sentence."""
+def ended_sentence(reason: str | None, *, regret: float | None = None, asked: float | None = None) -> str:
+    """What ended a search and, if its budget did before it knew enough, how far it fell short and what to do.
+
+    Args:
+        reason: a clause, or a sentence.
+        regret: the expected regret of its choice; None = not known.
+        asked: the expected regret at which it would have ended by itself; None = not known.
+    """
     text = (reason or "nobody knows why").strip().rstrip(".")
-    return f"The search ended because {text[:1].lower()}{text[1:]}."
+    short = _STILL in text
+    if "budget" in text and "expected regret" not in text and regret and asked is not None and regret > asked:
+        text, short = f"{text}; {_STILL} {regret:.2g}, {asked:g} was asked for", True
+    said = f"The search ended because {text[:1].lower()}{text[1:]}."
+    return f"{said} To come nearer, start a new sweep with a larger --budget-epochs." if short else said
 
 
 def _left_out(facts: Mapping[str, Any]) -> str:

@@ -29,6 +29,9 @@ from results.statistics.variances import equal_variances, noise_of_means
 from results.storage.atomic import replace_text
 from results.winner import chances, confirmed_score, expected_score
 
+#: below, the share of the variance that pairing removes can be estimated to be anything.
+LEAST_DF_FOR_PAIRS = 4
+
 
 def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
     """Compare the best config with every other one.
@@ -59,7 +62,7 @@ def judge(ranking: Ranking, *, power: float = 0.8, seed: int = 0) -> Verdict:
         "method": "no comparison" if fit is None else _method(fit),
         "seed_noise": _spread_of(noise),
         "residual_noise": _spread_of(fit.noise if fit else None),
-        "pair_correlation": _number(fit.pair_correlation) if fit else None,
+        "pair_correlation": _pair_correlation(fit) if fit else None,
         "runs_used": tuple(run.trial_key for row in rows for run in row.runs if run.score is not None),
         "notes": _notes(ranking),
         **_counts(ranking),
@@ -177,6 +180,8 @@ def _counts(ranking: Ranking) -> dict[str, Any]:
         "n_audits": ranking.n_audits,
         "adaptive": ranking.plan.adaptive,
         "ended": ranking.plan.ended,
+        "stop_regret": ranking.plan.stop_regret,
+        "val_patches": ranking.plan.val_patches,
         "chosen": ranking.chosen,
         "plan_final": ranking.plan.final,
     }
@@ -257,6 +262,11 @@ def _notes_on_confirmation(facts: dict[str, Any]) -> tuple[str, ...]:
         f"The fresh seeds do not agree with the expected score {expected.expected:.4f}, which is outside their "
         "interval: go by the fresh seeds.",
     )
+
+
+def _pair_correlation(fit: BlockFit) -> float | None:
+    """None from so few degrees of freedom that the share is anything between the ends of its scale."""
+    return _number(fit.pair_correlation) if fit.noise.df >= LEAST_DF_FOR_PAIRS else None
 
 
 def _spread_of(noise: Any) -> SpreadEstimate:

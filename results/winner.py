@@ -15,6 +15,7 @@ from results.evidence import TOLERANCE
 from results.family import fit_ranking
 from results.ranking import ALPHA, RankedConfig, Ranking
 from results.scores import RankedRun, finite
+from results.statistics.adaptive import LEAST_DF
 from results.statistics.blocks import BlockFit, Noise, config_means, fit_blocks, noise_from
 from results.statistics.differences import from_noise
 from results.statistics.probability import probability_best
@@ -96,6 +97,8 @@ def confirmed_score(ranking: Ranking, best: RankedConfig) -> ConfirmedScore | No
     rival = rivals[0] if rivals else None
     pair = _on_fresh_seeds(fresh, _fresh(rival.confirmations, ranking.sign) if rival else {}, screening)
     low, high = _own_direction(found.low, found.high, ranking.sign)
+    if found.df < LEAST_DF:
+        low, high = None, None
     return ConfirmedScore(
         mean=finite(ranking.sign * found.mean),
         low=low,
@@ -138,7 +141,8 @@ def _fresh(runs: tuple[RankedRun, ...], sign: int) -> dict[int, float]:
 def _on_fresh_seeds(first: dict[int, float], second: dict[int, float], screening: Noise) -> _FreshPair:
     """Compare two configs on their shared fresh seeds: one comparison, planned before these seeds were run.
 
-    The residual variance pools the fresh pairs with the screening, and the degrees of freedom add up.
+    The residual variance pools the fresh pairs with the screening, and the degrees of freedom add up; with fewer than
+    `LEAST_DF` of them there is no interval.
     """
     seeds = [seed for seed in first if seed in second]
     both = np.array([[scores[seed] for seed in seeds] for scores in (first, second)]).reshape(2, -1)
@@ -150,7 +154,7 @@ def _on_fresh_seeds(first: dict[int, float], second: dict[int, float], screening
     parts = [noise for noise in (fit_blocks(both).noise, screening) if noise.known]
     pooled = noise_from(sum(part.sd**2 * part.df for part in parts), sum(part.df for part in parts), ALPHA)
     found = from_noise(estimate, pooled, 2 / n, alpha=ALPHA)
-    low, high = (found.low, found.high) if found else (None, None)
+    low, high = (found.low, found.high) if found and pooled.df >= LEAST_DF else (None, None)
     return _FreshPair(estimate, low, high, n)
 
 

@@ -10,7 +10,7 @@ from results.comparison import ConfigComparison, ConfigComparisons
 from results.naming import NONE
 from results.planning import SD_PROBABILITY, SD_WITHIN, SeedPlan, StudyPlan
 from results.report.tables import Table, metric_name, number
-from results.statistics.adaptive import LEAST_SCORES
+from results.statistics.adaptive import LEAST_DF, LEAST_SCORES
 
 #: with fewer shared seeds a correlation is a number without a meaning.
 _ENOUGH_TO_CORRELATE = 4
@@ -29,7 +29,7 @@ def compare_plain(found: ConfigComparisons) -> dict[str, Any]:
         }
         for item in found.pairs
     ]
-    about = ("metric", "mode", "alpha", "power", "family", "named_before", "correction")
+    about = ("metric", "mode", "alpha", "power", "family", "named_before", "correction", "note")
     return {name: getattr(found, name) for name in about} | {"pairs": pairs}
 
 
@@ -46,6 +46,8 @@ def _method(item: ConfigComparison, *, named_before: bool) -> str:
     used = item.pair.used
     if used == "none":
         return "no interval: the seed noise is unknown"
+    if used == "few":
+        return f"no interval: too few repeats, the noise has fewer than {LEAST_DF} degrees of freedom"
     if used == "single":
         return "no interval: a search does not repeat a config by chance, so one run of it is no fair sample"
     if not named_before:
@@ -98,7 +100,7 @@ def _compare_note(found: ConfigComparisons) -> str:
         level = "each interval is at the level at which its pair was tested, so it excludes zero"
     else:
         level = "the intervals hold at once, and one excludes zero"
-    return (
+    return (f"{found.note} " if found.note else "") + (
         "Positive: the first config is better. "
         f"Claims hold together with {1 - found.alpha:.0%} ({found.correction}); "
         f"{level} exactly when the claim is made. "
@@ -119,6 +121,11 @@ def compare_sentence(item: ConfigComparison, metric: str) -> str:
         return (
             f"{first} and {second} cannot be told apart: the search ran {once} once, and left it by how that run came "
             f"out; {metric} differs by {abs(pair.estimate):.4f}."
+        )
+    if pair.used == "few":
+        return (
+            f"{first} and {second} cannot be told apart: {metric} differs by {abs(pair.estimate):.4f}, and there are "
+            "too few repeats for an interval."
         )
     how = (
         f"on {shared}"

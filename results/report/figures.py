@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
-from results.claims import Verdict
-from results.effects import ParameterEffect, level_key, seed_errors
+from results.claims import Verdict, not_judged
+from results.effects import ParameterEffect, for_effects, level_key, seed_errors
 from results.naming import setting
 from results.ranking import ConfigState, RankedConfig, Ranking
 from results.records import FAILURES
@@ -39,7 +39,7 @@ def ranking_figure(ranking: Ranking, verdict: Verdict) -> str | None:
     """Every config with a final score: its runs as dots, its mean and interval beside them.
 
     The expected score and its interval where the search gave out its seeds by the scores. Configs that cannot be told
-    apart from the best one have the strong colour, the others the weak one.
+    apart from the best one have the strong colour, the others the weak one; those that are not judged are dotted.
     """
     rows = ranking.scored[:MOST_CONFIGS]
     if not rows:
@@ -49,12 +49,14 @@ def ranking_figure(ranking: Ranking, verdict: Verdict) -> str | None:
     for y, row in enumerate(rows):
         assert row.mean is not None
         scores = [run.score for run in row.runs if run.score is not None]
-        colour = ACCENT if row.config_id in verdict.indistinguishable else MUTED
+        unjudged = not_judged(verdict, row.config_id)
+        colour = ACCENT if row.config_id in verdict.indistinguishable and not unjudged else MUTED
         middle, low, high = row.mean, row.low, row.high
         if row.expected:
             middle, low, high = row.expected.mean, row.expected.low, row.expected.high
         if low is not None and high is not None:
-            axes.plot([low, high], [y, y], color=colour, linewidth=2.2, solid_capstyle="butt", zorder=2)
+            line = ":" if unjudged else "-"
+            axes.plot([low, high], [y, y], line, color=colour, linewidth=2.2, solid_capstyle="butt", zorder=2)
         axes.plot([middle], [y], "|", color=colour, markersize=13, markeredgewidth=2.6, zorder=3)
         axes.plot(scores, [y] * len(scores), "o", color=INK, markersize=4.2, alpha=0.65, zorder=4)
     axes.set_yticks(range(len(rows)), [clip(row.name, 60) for row in rows])
@@ -145,8 +147,9 @@ def effect_figure(ranking: Ranking, effects: Sequence[ParameterEffect]) -> str |
     if not shown:
         return None
     figure, grid = panels(len(shown))
-    errors = seed_errors(ranking).of_means()
-    rows = list(zip(ranking.scored, errors.tolist(), strict=True))
+    judged = for_effects(ranking)
+    errors = seed_errors(judged).of_means()
+    rows = list(zip(judged.scored, errors.tolist(), strict=True))
     for axes, effect in zip(grid, shown, strict=True):
         _effect_panel(axes, effect, [(row, error) for row, error in rows if effect.parameter in row.values])
     grid[0].set_ylabel(f"{metric_name(ranking.metric)}, mean of a config")

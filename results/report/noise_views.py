@@ -159,6 +159,13 @@ def noise_sentences(noise: SeedNoise | None) -> tuple[str, ...]:
     return tuple(said)
 
 
+def patch_half_width(noise: SeedNoise | None) -> float | None:
+    """By how much other validation patches would move the best config's score; None = not known."""
+    report = noise.patches if noise else None
+    mean = report.means[report.best] if report else None
+    return None if mean is None else mean.half_width
+
+
 def patch_sentence(report: PatchReport) -> str:
     """What the validation patches alone are worth, and what they add to the seeds for the best config."""
     metric = metric_name(report.metric)

@@ -6,7 +6,7 @@ Gathers and renders; judges nothing itself. May be called while the sweep runs: 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,10 +15,9 @@ from typing import Any
 import jinja2
 
 from results.claims import Verdict
-from results.effects import parameter_effects
+from results.effects import ParameterEffect, for_effects, parameter_effects
 from results.errors import StoreError
 from results.importance import parameter_importance
-from results.naming import NONE
 from results.ranking import Ranking, rank_snapshot
 from results.report.figures import curve_figure, effect_figure, ranking_figure
 from results.report.noise_views import (
@@ -26,6 +25,7 @@ from results.report.noise_views import (
     noise_figure,
     noise_sentences,
     noise_table,
+    patch_half_width,
     seed_noise,
     two_way_table,
 )
@@ -38,20 +38,17 @@ from results.report.search_views import (
     seeds_caption,
     seeds_figure,
 )
-from results.report.tables import (
-    comparison_table,
-    effect_table,
-    importance_table,
-    metric_name,
-    number,
-    stopped_table,
-)
+from results.report.tables import Table, comparison_table, effect_table, importance_table, stopped_table
 from results.report.threshold_views import MOST_CURVES, threshold_figure, threshold_table
+from results.report.tiles import key_figures
 from results.snapshot import Snapshot, snapshot
 from results.storage.atomic import replace_text
 from results.store import ResultsStore
 from results.thresholds import threshold_curves
 from results.verdict import judge, write_verdict
+
+#: where an audit of the stopping leaves its answer.
+AUDIT_FILE = "audit.json"
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,7 @@ def write_report(run_dir: Path) -> ReportPaths:
     seen = snapshot(ResultsStore.read(run_dir))
     ranking = rank_snapshot(seen)
     verdict = judge(ranking)
-    facts = _facts(seen, ranking, verdict)
+    facts = _facts(seen, ranking, verdict) | {"audit_sentences": _audit_sentences(run_dir, seen.sweep)}
     paths = ReportPaths(
         run_dir / "report.html", run_dir / "report.md", run_dir / "verdict.json", ranking, verdict
     )
@@ -102,12 +99,12 @@ def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]
         "ranking": ranking,
         "verdict": verdict,
         "headline_more": verdict.sentence.removeprefix(verdict.headline).strip(),
-        "key_figures": key_figures(verdict, ranking),
+        "key_figures": key_figures(verdict, ranking, patch_half_width=patch_half_width(noise)),
         "ranking_table": ranking_table(ranking, verdict),
         "comparison_table": comparison_table(verdict),
         "stopped_table": stopped_table(ranking),
         "folded_from": FOLDED_FROM,
-        "effect_table": effect_table(effects, without=sum(1 for row in ranking.rows if row.n_stopped)),
+        "effect_table": _effect_table(effects, ranking),
         "search_sentences": search_sentences(verdict, ranking),
         "seeds_figure": seeds_figure(ranking),
         "seeds_caption": seeds_caption(ranking),
@@ -129,6 +126,23 @@ def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]
     }
 
 
+def _effect_table(effects: Sequence[ParameterEffect], ranking: Ranking) -> Table:
+    stopped = sum(1 for row in ranking.rows if row.n_stopped)
+    return effect_table(effects, without=stopped, once=len(ranking.scored) - len(for_effects(ranking).scored))
+
+
+def _audit_sentences(run_dir: Path, sweep: Mapping[str, Any]) -> tuple[str, ...]:
+    """What an audit of this sweep's stopping has found, if there is one that can be read."""
+    try:
+        audit = json.loads((run_dir / AUDIT_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return ()
+    if not isinstance(audit, dict) or audit.get("sweep_id") != sweep.get("sweep_id"):
+        return ()
+    said = audit.get("sentences")
+    return tuple(str(sentence) for sentence in said) if isinstance(said, list) else ()
+
+
 def _ranking_caption(verdict: Verdict) -> str:
     """What the bars of the ranking's figure are."""
     bar = (
@@ -136,86 +150,12 @@ def _ranking_caption(verdict: Verdict) -> str:
         if verdict.adaptive
         else "mean and interval with the pooled seed noise"
     )
-    where = "it is not shown to be worse than" if verdict.adaptive else "the config cannot be told apart from"
-    return f"Dots: the runs of a config, one per seed. Bar: {bar}; in colour where {where} the best."
-
-
-def key_figures(verdict: Verdict, ranking: Ranking) -> tuple[tuple[str, str, str], ...]:
-    """The numbers a reader asks for first: name, value, meaning."""
-    figures = _expectation(verdict, ranking)
-    noise, residual = verdict.seed_noise, verdict.residual_noise
-    if noise.sd is not None:
-        interval = f"{number(noise.low)} to {number(noise.high)}, {noise.df} degrees of freedom"
-        figures.append(("seed noise (sd)", number(noise.sd), interval))
-    if verdict.pair_correlation is not None:
-        value = f"{round(verdict.pair_correlation, 2) + 0.0:.2f}"  # no minus before a zero
-        meaning = f"share of the seed variance that shared seeds remove; sd left {number(residual.sd)}"
-        figures.append(("correlation of pairs", value, meaning))
-    bound = "" if verdict.plan_final or not verdict.n_missing else "up to "
-    parts = (
-        (f"{verdict.n_uncompared} finished but not compared", verdict.n_uncompared),
-        (f"{verdict.n_stopped} stopped early", verdict.n_stopped),
-        (f"{verdict.n_failed} failed", verdict.n_failed),
-        (f"{bound}{verdict.n_missing} missing", verdict.n_missing),
+    where = (
+        "it was judged and is not shown to be worse than the best; dotted where it was not judged"
+        if verdict.adaptive
+        else "the config cannot be told apart from the best"
     )
-    others = ", ".join(text for text, there in parts if there) or "all of them"
-    figures.append(("runs compared", f"{len(verdict.runs_used)} of {bound}{verdict.n_runs}", others))
-    return tuple(figures)
-
-
-def _expectation(verdict: Verdict, ranking: Ranking) -> list[tuple[str, str, str]]:
-    """What the best config will score, beside the best single run that one would otherwise quote."""
-    expected = verdict.expected
-    if expected is None:
-        return []
-    metric = metric_name(verdict.metric)
-    how = "drawn towards the other configs" if expected.shrunk else "plain mean: nothing to correct it by"
-    interval = "" if expected.low is None else f" [{number(expected.low)}, {number(expected.high)}]"
-    value = number(expected.expected) + interval
-    difference = f"{abs(expected.best_single_run - expected.expected):.4f}"
-    gain = f"quoted alone, {difference} too good to expect again"
-    if expected.best_single_config != verdict.best:
-        owner = ranking.row(expected.best_single_config)
-        assert owner is not None
-        gain = f"one run of {owner.name}; {difference} from what the best config is expected to score"
-    return [
-        *_confirmation(verdict, metric),
-        (f"expected {metric} of {_best(ranking, verdict)}", value, f"on new seeds; {how}"),
-        ("best single run", number(expected.best_single_run), gain),
-        *_chance(ranking, verdict),
-    ]
-
-
-def _best(ranking: Ranking, verdict: Verdict) -> str:
-    """The best config, in as few letters as may be."""
-    row = ranking.row(verdict.best or "")
-    return row.short if row else NONE
-
-
-def _confirmation(verdict: Verdict, metric: str) -> list[tuple[str, str, str]]:
-    """The score on fresh seeds, the only one that no choice has flattered."""
-    found = verdict.confirmed
-    if found is None or found.mean is None:
-        return []
-    interval = "" if found.low is None else f" [{number(found.low)}, {number(found.high)}]"
-    failed = f"; {found.n_failed} more failed" if found.n_failed else ""
-    meaning = f"on {found.n} fresh seeds that took no part in the choice{failed}"
-    return [(f"confirmed {metric}", number(found.mean) + interval, meaning)]
-
-
-def _chance(ranking: Ranking, verdict: Verdict) -> list[tuple[str, str, str]]:
-    """How good a choice the best config is."""
-    if not verdict.chances:
-        return []
-    chance = verdict.chances[0]
-    rest = f"the very best with {chance.best:.0%}, expected regret {number(chance.regret)}"
-    return [
-        (
-            f"within {verdict.tolerance:g} of the best",
-            f"{chance.near:.0%}",
-            f"probability for {_best(ranking, verdict)}; {rest}",
-        )
-    ]
+    return f"Dots: the runs of a config, one per seed. Bar: {bar}; in colour where {where}."
 
 
 def _render(template: str, facts: Mapping[str, Any]) -> str:

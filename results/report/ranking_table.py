@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from results.claims import Claim, Comparison, Verdict
+from results.claims import Claim, Comparison, Verdict, not_judged
 from results.naming import NONE, setting, varied
 from results.ranking import RankedConfig, Ranking
 from results.report.tables import MOST_ROWS, Table, cut, metric_name, number
@@ -136,7 +136,7 @@ def _against_best(row: RankedConfig, verdict: Verdict, judged: dict[str, Compari
         return NONE
     if row.config_id == verdict.best:
         return "best" if verdict.claim is Claim.ONE_BEST else "first" if verdict.adaptive else "tied"
-    if verdict.adaptive and row.config_id in judged and judged[row.config_id].low is None:
+    if not_judged(verdict, row.config_id):
         return "not judged"
     if row.config_id in verdict.indistinguishable:
         return "tied"
@@ -168,7 +168,7 @@ def _expected_note(ranking: Ranking, verdict: Verdict) -> str:
     """The same for a search that gave out its seeds by the scores."""
     metric = metric_name(ranking.metric)
     fresh = (
-        " fresh: seeds that took no part in the choice; they are in none of the numbers here."
+        " fresh: finished runs on seeds that took no part in the choice; of the other columns only epochs counts them."
         if any(row.confirmations for row in ranking.rows)
         else ""
     )
@@ -178,7 +178,7 @@ def _expected_note(ranking: Ranking, verdict: Verdict) -> str:
         f"stopped ones after them. ±: {1 - ranking.alpha:.0%} interval of it, for one config, not for comparing two. "
         f"mean {metric}: plain mean over the seeds, each run's best epoch; it flatters what was repeated for looking "
         "good, and ranks nothing. sd: between the config's own runs. vs best: tied with the first one (it cannot be "
-        "told apart from it), worse, or not judged, because the search ran one of the two once. "
+        "told apart from it), worse, or not judged: the search ran one of the two once, or repeated too little. "
         f"P near: probability that the true mean is within {verdict.tolerance:g} of the best one's."
     )
 

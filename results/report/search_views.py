@@ -46,21 +46,27 @@ _NOT_LISTED = frozenset({("screen", "start"), ("study", "start"), ("", "start"),
 
 def search_sentences(verdict: Verdict, ranking: Ranking) -> tuple[str, ...]:
     """What ended the search, and how its seeds are spread over the configs."""
-    said = [ended_sentence(verdict.ended)] if verdict.ended else []
+    regret = next((one.regret for one in verdict.chances if one.config_id == verdict.best), None)
+    asked = verdict.stop_regret if verdict.adaptive else None
+    said = [ended_sentence(verdict.ended, regret=regret, asked=asked)] if verdict.ended else []
     if verdict.adaptive:
         seeds = Counter(row.n for row in ranking.rows if row.n)
         several = sum(count for n, count in seeds.items() if n > 1)
         stopped = sum(1 for row in ranking.rows if row.n_stopped and not row.n)
         started = ranking.n_started
         said.append(
-            f"Of {started} configs that were started, {stopped} were stopped early, {seeds[1]} finished one run, and "
-            f"{several} were repeated, with {max(seeds, default=0)} seeds at most."
+            f"Of {started} configs that were started, {stopped} {_were(stopped)} stopped early, {seeds[1]} finished "
+            f"one run, and {several} {_were(several)} repeated, with {max(seeds, default=0)} seeds at most."
         )
         if verdict.n_confirmations:
             said.append(
                 f"{verdict.n_confirmations} more runs on fresh seeds confirm the choice; they took no part in it."
             )
     return tuple(said)
+
+
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"
 
 
 @mpl.rc_context(STYLE)
@@ -173,6 +179,12 @@ def _stage_decisions(
     note = ""
     if any("config " in row["reason"] for row in listed):
         note = "no.: the number of the config, by which reasons call it: in the order of proposal, from 0."
+    if any("+-" in row["reason"] for row in listed):
+        note += (
+            " +-: the standard deviation of what the search believed of that config's mean then; an interval would be "
+            "about twice as wide."
+        )
+    note = note.strip()
     table = Table(headings, frozenset(headings) - {"Run", "action", "reason"}, cells, note + cut(len(listed)))
     return StageDecisions(stage or "decisions", ", ".join(said), table, len(cells) > FOLDED_FROM)
 

@@ -14,6 +14,7 @@ from results.effects import ParameterEffect
 from results.importance import Importance
 from results.naming import NONE, setting
 from results.ranking import ConfigState, Ranking
+from results.statistics.adaptive import LEAST_DF
 
 METRIC_NAMES = {
     "val_iou": "IoU",
@@ -62,10 +63,14 @@ def comparison_table(verdict: Verdict) -> Table:
         for item in verdict.comparisons[:MOST_ROWS]
     ]
     headings = ("against", "difference", "low", "high", "pairs", "claim")
-    note = (
-        f"Positive: {verdict.best_name} is better. Intervals hold together with {1 - verdict.alpha:.0%}: "
-        f"{verdict.correction}; {verdict.method}."
-    )
+    note = f"Positive: {verdict.best_name} is better."
+    if verdict.adaptive and 0 < verdict.residual_noise.df < LEAST_DF:
+        note += (
+            f" No intervals: too few repeats for one (degrees of freedom: {verdict.residual_noise.df}; at least "
+            f"{LEAST_DF} are needed)."
+        )
+        return Table(headings, frozenset(headings[1:5]), tuple(rows), note + cut(len(verdict.comparisons)))
+    note += f" Intervals hold together with {1 - verdict.alpha:.0%}: {verdict.correction}; {verdict.method}."
     if verdict.adaptive:
         note += (
             " No interval: the search ran one of the two once. What it leaves after one run, it leaves for the sake of "
@@ -92,8 +97,14 @@ def stopped_table(ranking: Ranking) -> Table:
     return Table(headings, frozenset(headings[1:]), tuple(rows), note + cut(len(stopped)))
 
 
-def effect_table(effects: Sequence[ParameterEffect], *, without: int = 0) -> Table:
-    """Each parameter's effect beside the seed noise; `without` configs were stopped early and take no part."""
+def effect_table(effects: Sequence[ParameterEffect], *, without: int = 0, once: int = 0) -> Table:
+    """Each parameter's effect beside the seed noise.
+
+    Args:
+        effects: from `parameter_effects`.
+        without: configs that were stopped early and take no part.
+        once: configs that a search ran once, and that take no part either.
+    """
     rows = [
         (
             effect.parameter,
@@ -109,8 +120,8 @@ def effect_table(effects: Sequence[ParameterEffect], *, without: int = 0) -> Tab
     ]
     headings = ("parameter", "between", "configs", "effect", "low", "high", "seed error", "finding")
     note = (
-        "Each parameter alone, over the config means. The interval covers all that differs between configs; "
-        "the seed error is what the seeds alone would make of no effect. "
+        "Each parameter alone, over the config means. The interval covers all that differs between configs, and is "
+        "at least as wide as the seeds alone would make it: the seed error is the standard error from them. "
         "With few configs most effects stay hidden."
     )
     if without:
@@ -119,6 +130,12 @@ def effect_table(effects: Sequence[ParameterEffect], *, without: int = 0) -> Tab
         )
         note += (
             f" {configs} left out: a setting that is bad enough to be stopped shows less of its effect here."
+        )
+    if once:
+        configs, are = ("1 config", "is") if once == 1 else (f"{once} configs", "are")
+        note += (
+            f" {configs} with a single finished run {are} left out: the search left a config after one run for the "
+            "sake of that run."
         )
     return Table(headings, frozenset(headings[2:7]), tuple(rows), note)
 

@@ -26,6 +26,8 @@ from results.statistics.blocks import BlockFit, Comparisons, Floats, Mask, as_sc
 
 #: scores that both configs of a claim need.
 LEAST_SCORES = 2
+#: degrees of freedom of the noise from which on there is an interval: below, it is as wide as the metric's whole range.
+LEAST_DF = 3
 
 
 def later_scores(scores: npt.ArrayLike) -> Floats:

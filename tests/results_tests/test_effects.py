@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from recorded_searches import Search, record_search
 
 from results import Ranking, ResultsStore, RunStatus, parameter_effects, rank_store
-from results.effects import seed_errors
-from results.report.figures import _curves_of, _for_mean
+from results.effects import for_effects, seed_errors
+from results.report.figures import _curves_of, _for_mean, effect_figure
+from results.report.tables import effect_table
 
 RankScores = Callable[..., Ranking]
 OWN, SHARED = 0.005, 0.05
@@ -69,3 +71,31 @@ def test_confirmations_do_not_enter_the_learning_curves(
     }
     best = [max(value for _, value in points) for points in _for_mean(ranking.rows[0], curves["c0"])]
     assert sorted(best) == pytest.approx([0.40, 0.42])
+
+
+def test_an_effect_is_not_shown_by_means_that_lie_together_by_chance(ranked: RankScores) -> None:
+    """Levels whose means hardly scatter, and seeds that scatter by far more than the effect."""
+    own = np.array([[0.03, -0.03], [-0.03, 0.03], [0.04, -0.04]])
+    scores = 0.5 + np.vstack([own, own[::-1] + 0.01]) + 1e-5 * np.arange(6)[:, None]
+    (effect,) = parameter_effects(ranked(scores, configs=[{"loss": "aaabbb"[i]} for i in range(6)]))
+    assert effect.seed_error is not None
+    assert effect.low is not None
+    assert effect.high is not None
+    assert (effect.high - effect.low) / 2 > 2 * effect.seed_error
+    assert effect.finding == "no effect shown"
+
+
+def test_one_degree_of_freedom_shows_no_effect(ranked: RankScores) -> None:
+    scores = np.array([[0.4, 0.401], [0.5, 0.501], [0.6, 0.601]])
+    (effect,) = parameter_effects(ranked(scores, configs=[{"lr": lr} for lr in (1.0, 2.0, 3.0)]))
+    assert (effect.finding, effect.low) == ("too few configs", None)
+
+
+def test_configs_that_a_search_ran_once_show_no_effects(tmp_path: Path) -> None:
+    scores = {(i, j): 0.4 + 0.02 * i + 0.001 * j for i in range(6) for j in range(1 if i > 3 else 3)}
+    ranking = rank_store(ResultsStore.read(record_search(tmp_path / "run", Search(scores))))
+    assert {row.config_id for row in for_effects(ranking).scored} == {"c0", "c1", "c2", "c3"}
+    effects = parameter_effects(ranking)
+    assert max(effect.n_configs for effect in effects) == 4
+    assert effect_figure(ranking, effects) is not None
+    assert "2 configs with a single finished run are left out" in effect_table(effects, once=2).note

@@ -17,11 +17,11 @@ from recorded_sweeps import SWEEP, decision_record, epoch_record, run_record
 
 from results import ConfigRecord, ResultsStore, RunStatus, StoreError, judge, rank_store, write_report
 from results.naming import setting
-from results.report.page import key_figures
 from results.report.ranking_table import NOTES_COLUMNS, ranking_table
 from results.report.record_tables import budget_table
 from results.report.search_views import decisions_by_stage
 from results.report.tables import duration
+from results.report.tiles import key_figures
 from results.schema import DECISIONS, EPOCHS, RUNS, config_table
 
 MakeRun = Callable[..., Path]
@@ -60,7 +60,7 @@ def test_report_has_verdict_ranking_figures_failures_and_decisions(recorded_run:
             *("What the policy decided", "Failures", "Budget spent"),
         ):
             assert heading in text
-        assert paths.verdict.sentence in re.sub(r"</h1>\s*<p class=\"more\">", " ", text)
+        assert paths.verdict.sentence in re.sub(r"</p>\s*<p class=\"more\">", " ", text)
         assert "below the best third at epoch 3" in text
     assert html.index(paths.verdict.sentence[:40]) < html.index("Ranking")
     assert html.count("<svg") == 5
@@ -200,7 +200,10 @@ def test_decisions_are_counted_by_what_was_decided() -> None:
     screen, allocate, choice = decisions_by_stage(
         pa.Table.from_pylist(rows, schema=DECISIONS), configs, {"c0": "first"}
     )
-    assert (screen.stage, screen.summary) == ("screen", "1 started, 2 let go on, 1 stopped, 1 to be completed")
+    assert (screen.stage, screen.summary) == (
+        "screen",
+        "1 started, 2 let go on, 1 stopped, 1 to be completed",
+    )
     assert [(row[0], row[1], row[4]) for row in screen.table.rows] == [
         ("first", "0", "stop"),
         ("first", "0", "complete"),

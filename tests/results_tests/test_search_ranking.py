@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from recorded_searches import ENDED, SEARCH, Search, record_search
+from recorded_searches import ENDED, ENOUGH, SEARCH, Search, record_search
 
 from results import (
     Claim,
@@ -22,8 +22,11 @@ from results import (
 from results.curves import read_curves
 from results.evidence import chances_of, search_evidence
 from results.plan import Plan
+from results.planning import KnownNoise
 from results.ranking import Ranking
-from results.report.answers import compare_sentence
+from results.report.answers import compare_plain, compare_sentence, compare_table
+from results.report.search_views import search_sentences
+from results.report.tables import comparison_table
 from results.scores import CONFIRM, read_runs
 from results.snapshot import snapshot
 from results.statistics.posterior import Evidence, Posterior, posterior
@@ -180,16 +183,50 @@ def test_nothing_is_claimed_of_a_config_that_was_run_once(ranked: Recorded) -> N
         f"{verdict.best_name} has the best expected score, val_iou {verdict.expected.expected:.4f}; "  # type: ignore[union-attr]
         "2 other configs are worse, and no further one was repeated."
     )
-    assert "1 that was left after one run is not judged" in verdict.sentence
+    assert "1 config with a single finished run is not judged" in verdict.sentence
     assert "between configs with two or more runs" in verdict.correction
     assert (verdict.seeds, verdict.more_seeds) == (None, None)
 
 
 def test_what_cannot_be_told_apart_is_named_with_its_seeds(ranked: Recorded) -> None:
-    verdict = judge(ranked(SEARCH))
+    verdict = judge(ranked(ENOUGH))
     assert "but cannot be told apart from c1 (resnet34, dice-focal, lr 1e-4) and c2 (" in verdict.headline
-    assert verdict.headline.endswith("with 2 to 4 seeds each.")
+    assert verdict.headline.endswith("with 3 to 4 seeds each.")
     assert "better" not in verdict.sentence
+
+
+def test_too_few_repeats_give_no_interval_anywhere(ranked: Recorded) -> None:
+    ranking = ranked(SEARCH)
+    verdict = judge(ranking)
+    assert verdict.residual_noise.df == 1
+    assert verdict.headline.endswith(
+        "but nothing can be said of a difference: there are too few repeats for an interval."
+    )
+    assert all((one.low, one.high, one.claim) == (None, None, "undecided") for one in verdict.comparisons)
+    assert "No intervals: too few repeats for one" in comparison_table(verdict).note
+    (pair,) = compare(ranking, ["c0", "c1"]).pairs
+    assert (pair.pair.used, pair.pair.low, pair.pair.p_holm) == ("few", None, None)
+    assert compare_sentence(pair, "IoU").endswith("and there are too few repeats for an interval.")
+    enough = judge(ranked(ENOUGH))
+    assert enough.residual_noise.df == 3
+    assert [one.low is not None for one in enough.comparisons] == [True, True, False, False]
+
+
+def test_pairing_is_told_and_counted_on_only_if_it_could_be_measured(ranked: Recorded) -> None:
+    few = judge(ranked(ENOUGH))
+    assert few.pair_correlation is None
+    known = KnownNoise.of(few, "there")
+    assert known is not None
+    assert known.residual == known.sd == few.seed_noise.sd
+    up, down = (0.02, -0.02, 0.01, -0.01), (-0.02, 0.02, -0.01, 0.01)
+    scores = {0: up, 1: down, 2: (0.0, 0.001, -0.001, 0.0)}
+    against = judge(ranked(many({i: tuple(0.5 + 0.01 * s for s in scores[i]) for i in scores})))
+    assert against.residual_noise.df == 4
+    assert against.pair_correlation is not None
+    assert against.pair_correlation < 0
+    other = KnownNoise.of(against, "there")
+    assert other is not None
+    assert other.residual == against.seed_noise.sd
 
 
 def test_without_repeats_nothing_is_measured(ranked: Recorded) -> None:
@@ -210,7 +247,7 @@ def test_one_repeated_config_has_nothing_to_be_compared_with(ranked: Recorded) -
 
 
 def test_compare_says_what_the_verdict_says(ranked: Recorded) -> None:
-    ranking = ranked(SEARCH)
+    ranking = ranked(ENOUGH)
     (pair,) = compare(ranking, ["c0", "c3"], named_before=True).pairs
     assert (pair.pair.used, pair.pair.claim, pair.pair.low, pair.pair.p) == (
         "single",
@@ -224,7 +261,12 @@ def test_compare_says_what_the_verdict_says(ranked: Recorded) -> None:
     assert (repeated.pair.estimate, repeated.pair.low, repeated.pair.high) == pytest.approx(
         (judged.estimate, judged.low, judged.high)
     )
-    assert not compare(ranking, ["c0", "c1"], named_before=True).named_before
+    asked = compare(ranking, ["c0", "c1"], named_before=True)
+    assert not asked.named_before
+    assert "has no effect here" in asked.note
+    assert compare_table(asked).note.startswith(asked.note)
+    assert compare_plain(asked)["note"] == asked.note
+    assert not compare(ranking, ["c0", "c1"]).note
 
 
 # ---- what ended it --------------------------------------------------------------------------------------------------
@@ -238,8 +280,34 @@ def test_the_verdict_says_what_ended_the_search(ranked: Recorded) -> None:
     verdict = verdict_with(ranked)
     assert (verdict.ended, verdict.chosen, verdict.adaptive) == (ENDED, "c0", True)
     assert "The search ended because expected regret 0.0017 is below 0.002." in verdict.sentence
+    assert "--budget-epochs" not in verdict.sentence
     budget = verdict_with(ranked, ended="The budget of 3200 epochs is spent.")
     assert "The search ended because the budget of 3200 epochs is spent." in budget.sentence
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        "the budget of 100 epochs is spent (96 used)",
+        "the budget of 100 epochs is spent (96 used); expected regret is still 0.0069, 0.000001 was asked for",
+    ],
+)
+def test_a_budget_that_was_too_small_is_told_once_with_what_to_do(ranked: Recorded, ended: str) -> None:
+    ranking = ranked(replace(SEARCH, ended=ended, sweep={"stop_regret": 1e-6}))
+    verdict = judge(ranking)
+    (said,) = [text for text in search_sentences(verdict, ranking) if text.startswith("The search ended")]
+    assert said in verdict.sentence
+    assert said.count("expected regret is still") == 1
+    assert said.endswith("To come nearer, start a new sweep with a larger --budget-epochs.")
+    if "still" not in ended:
+        assert f"still {verdict.chances[0].regret:.2g}, 1e-06 was asked for" in said
+
+
+def test_a_budget_that_was_enough_asks_for_no_more(ranked: Recorded) -> None:
+    ended = "the budget of 100 epochs is spent (96 used)"
+    verdict = judge(ranked(replace(SEARCH, ended=ended, sweep={"stop_regret": 0.5})))
+    assert f"The search ended because {ended}." in verdict.sentence
+    assert "--budget-epochs" not in verdict.sentence
 
 
 def test_a_search_that_goes_on_says_so(ranked: Recorded) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from recorded_searches import SEARCH, Search, record_search
+from recorded_searches import ENOUGH, SEARCH, Search, record_search
 
 from results import (
     ResultsStore,
@@ -23,13 +23,15 @@ from results import (
     threshold_curves,
     write_report,
 )
+from results.claims import not_judged
 from results.naming import NONE
 from results.planning import KnownNoise, recorded_cost
 from results.ranking import Ranking
-from results.report.noise_views import seed_noise
+from results.report.noise_views import patch_half_width, seed_noise
 from results.report.ranking_table import ranking_table
 from results.report.record_tables import budget_table
 from results.report.search_views import decisions_by_stage, search_sentences, seeds_caption, seeds_figure
+from results.report.tiles import key_figures
 from results.snapshot import Snapshot, snapshot
 
 Recorded = Callable[..., tuple[Path, Snapshot, Ranking]]
@@ -52,7 +54,7 @@ def fresh(
     own: tuple[float, ...], rival: tuple[float, ...] = (), failed: frozenset[int] = frozenset()
 ) -> Search:
     """The search with these scores on fresh seeds; `failed` are those of c0 that failed."""
-    scores = {cell: score for cell, score in SEARCH.scores.items() if cell not in FRESH}
+    scores = {cell: score for cell, score in ENOUGH.scores.items() if cell not in FRESH}
     scores |= {(0, 1000 + j): score for j, score in enumerate(own)}
     scores |= {(1, 1000 + j): score for j, score in enumerate(rival)}
     lost = (SEARCH.failed - FRESH) | {(0, 1000 + j) for j in failed}
@@ -65,13 +67,17 @@ def fresh(
 @pytest.mark.parametrize(
     ("own", "rival", "said"),
     [
-        ((0.470,), (0.460,), "On 1 fresh seed that took no part in the choice, c0 scored 0.4700 ["),
+        ((0.470,), (0.460,), "Quote 0.4700 ["),
         (
             (0.470, 0.460),
             (0.460, 0.470),
-            "On 2 fresh seeds that took no part in the choice, c0 scored 0.4650 [",
+            "Quote 0.4650 [",
         ),
-        ((0.470, 0.460, 0.462), (0.480, 0.470, 0.471), "there it was 0.0097 behind c1 (difference -0.0097 ["),
+        (
+            (0.470, 0.460, 0.462),
+            (0.480, 0.470, 0.471),
+            "On these seeds it was 0.0097 behind c1 (difference -0.0097 [",
+        ),
     ],
 )
 def test_fresh_seeds_are_told_with_their_interval(
@@ -91,12 +97,58 @@ def test_fresh_seeds_are_told_with_their_interval(
     assert verdict.n_confirmations == len(own) + len(rival)
     html = write_report(run_dir).html.read_text("utf-8")
     assert said in html
-    assert f"on {len(own)} fresh seed" in html
+    seeds = "1 fresh seed" if len(own) == 1 else f"{len(own)} fresh seeds"
+    assert (
+        f"the mean of c0 on {seeds} that took no part in the choice, on these validation" in verdict.sentence
+    )
+    assert f"the number to quote: mean on {seeds} that took" in html
+
+
+def test_a_difference_on_too_few_fresh_seeds_has_no_interval(recorded: Recorded) -> None:
+    scores = {cell: score for cell, score in SEARCH.scores.items() if cell[1] < 1002}
+    found = judge(recorded(replace(SEARCH, scores=scores))[2]).confirmed
+    assert found is not None
+    assert (found.n_pairs, found.difference_low, found.difference_high) == (2, None, None)
+    assert found.low is not None
+    enough = judge(recorded(replace(ENOUGH, scores={**ENOUGH.scores, **scores}))[2]).confirmed
+    assert enough is not None
+    assert enough.difference_low is not None
+
+
+def test_the_number_to_quote_comes_first_and_says_what_it_rests_on(recorded: Recorded) -> None:
+    search = replace(ENOUGH, sweep={"data": {"patches": {"train": 99, "val": 31}}})
+    _, seen, ranking = recorded(search, counts=True)
+    verdict = judge(ranking)
+    assert "on these 31 validation patches, on which each run's best epoch was chosen too" in verdict.sentence
+    width = patch_half_width(seed_noise(seen, ranking, verdict))
+    assert width is not None
+    figures = key_figures(verdict, ranking, patch_half_width=width)
+    assert figures[0][0] == "confirmed IoU"
+    assert figures[0][2].endswith(f"other patches would move it by about ±{width:.2g}")
+    assert figures[1][2].startswith("what the search alone expected")
+    single = next(meaning for name, _, meaning in figures if name == "best single run")
+    assert single == "quoted alone, 0.0117 better than the number to quote"
+    plain = key_figures(judge(recorded(fresh(()))[2]), ranking)
+    assert not any("the search alone" in meaning or "to quote" in meaning for _, _, meaning in plain)
+
+
+def test_tiles_say_what_cannot_be_told(recorded: Recorded) -> None:
+    ranking = recorded()[2]
+    tiles = {name: (value, meaning) for name, value, meaning in key_figures(judge(ranking), ranking)}
+    assert tiles["correlation of pairs"][0] == NONE
+    assert "cannot be estimated (1 degree of freedom" in tiles["correlation of pairs"][1]
+    value, meaning = tiles["runs with a final score"]
+    assert value == "11 of 16"
+    assert meaning.endswith("; 2 configs have a single one and are not judged")
+    worse = replace(judge(ranking), pair_correlation=-0.87)
+    pairing = next(tile for tile in key_figures(worse, ranking) if tile[0] == "correlation of pairs")
+    assert pairing[1] == "-0.87"
+    assert "did not help" in pairing[2]
 
 
 def test_failed_confirmations_are_counted(recorded: Recorded) -> None:
     some = judge(recorded(fresh((0.47, 0.3, 0.46), (0.46, 0.45, 0.44), frozenset({1})))[2])
-    assert "On 3 fresh seeds (1 of them failed)" in some.sentence
+    assert "on 3 fresh seeds (1 of them failed)" in some.sentence
     assert "ahead of c1 (difference +0.0150" in some.sentence
     rival_failed = judge(recorded()[2])
     assert "ahead of c1 on the 2 that both finished (difference" in rival_failed.sentence
@@ -112,7 +164,7 @@ def test_fresh_seeds_that_disagree_with_the_expectation_are_noted(recorded: Reco
 
 
 def test_fresh_seeds_change_nothing_else(recorded: Recorded) -> None:
-    without, beside = judge(recorded(fresh(()))[2]), judge(recorded()[2])
+    without, beside = judge(recorded(fresh(()))[2]), judge(recorded(ENOUGH)[2])
     for name in (
         "best",
         "expected",
@@ -189,12 +241,14 @@ def test_an_audit_is_counted_and_changes_nothing(recorded: Recorded) -> None:
 
 def test_the_ranking_shows_seeds_states_and_both_scores(recorded: Recorded) -> None:
     _, _, ranking = recorded()
+    assert not_judged(judge(ranking), "c1")  # with one degree of freedom nothing is
+    _, _, ranking = recorded(ENOUGH)
     verdict = judge(ranking)
     table = ranking_table(ranking, verdict)
     cells = {row[1]: dict(zip(table.headings, row, strict=True)) for row in table.rows}
     wanted = ("seeds", "fresh", "mean IoU", "vs best", "state", "failed")
     assert [cells["c0"][name] for name in wanted] == ["4", "3", "0.4727", "first", "complete", NONE]
-    assert [cells["c1"][name] for name in wanted] == ["3", "2", "0.4670", "tied", "complete", NONE]
+    assert [cells["c1"][name] for name in wanted] == ["4", "2", "0.4660", "tied", "complete", NONE]
     assert [cells["c3"][name] for name in wanted] == ["1", NONE, "0.4300", "not judged", "complete", NONE]
     assert [cells["c4"][name] for name in wanted] == ["0", NONE, NONE, NONE, "stopped", NONE]
     assert [cells["c7"][name] for name in wanted] == ["0", NONE, NONE, NONE, "failed", "2"]
@@ -204,6 +258,7 @@ def test_the_ranking_shows_seeds_states_and_both_scores(recorded: Recorded) -> N
     assert cells["c0"]["±"] == f"{(first.high - first.low) / 2:.4f}"
     assert cells["c4"]["expected IoU"] != NONE
     assert "ranks nothing" in table.note
+    assert "of the other columns only epochs counts them" in table.note
     going_on = recorded(replace(SEARCH, under_way={(2, 0)}))[2]
     states = {row[1]: row[-1] for row in ranking_table(going_on, judge(going_on)).rows}
     assert states["c2"] == "resumed"
@@ -233,6 +288,37 @@ def test_the_page_tells_how_the_search_went(recorded: Recorded) -> None:
         assert "screen: 10 started, 3 stopped" in text
     assert html.index("expected score with its interval") < html.index("How the search went")
     assert json.loads(paths.verdict_json.read_text("utf-8"))["ended"] == verdict.ended
+
+
+def test_an_audit_of_this_sweep_is_told_on_the_page(recorded: Recorded) -> None:
+    run_dir = recorded()[0]
+    audit = run_dir / "audit.json"
+    for content, there in (
+        ({"sweep_id": "another", "sentences": ["Of 2 stopped <runs> 1."]}, False),
+        (
+            {
+                "sweep_id": ResultsStore.read(run_dir).sweep["sweep_id"],
+                "sentences": ["Of 2 stopped <runs> 1."],
+            },
+            True,
+        ),
+        ([], False),
+    ):
+        audit.write_text(json.dumps(content), "utf-8")
+        paths = write_report(run_dir)
+        for path in (paths.html, paths.markdown):
+            text = path.read_text("utf-8")
+            assert ("What stopping early has cost" in text) == there
+            assert ("Of 2 stopped &lt;runs&gt; 1." in text) == there
+    audit.write_text("torn", "utf-8")
+    assert "has cost" not in write_report(run_dir).html.read_text("utf-8")
+
+
+def test_deviations_in_reasons_are_explained(recorded: Recorded) -> None:
+    _, seen, _ = recorded(replace(SEARCH, ended="config 0 leads (0.78 +- 0.01)"))
+    notes = {part.stage: part.table.note for part in decisions_by_stage(seen.decisions, seen.configs, {})}
+    assert "+-: the standard deviation" in notes["choice"]
+    assert "+-" not in notes["screen"]
 
 
 def test_the_seeds_are_drawn_for_a_search_only(recorded: Recorded, recorded_run: Path) -> None:

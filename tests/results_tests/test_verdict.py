@@ -93,8 +93,9 @@ def test_fresh_seeds_judge_the_choice_and_are_no_part_of_it(verdict_of: JudgeSco
     assert confirmed.low < 0.435 < confirmed.high
     assert (confirmed.rival, confirmed.n_pairs) == ("c0", 2)
     assert confirmed.difference == pytest.approx(-0.02)
-    assert "On 2 fresh seeds that took no part in the choice, c1 scored 0.4350 [" in verdict.sentence
-    assert "there it was 0.0200 behind c0 (difference -0.0200 [" in verdict.sentence
+    assert "Quote 0.4350 [" in verdict.sentence
+    assert "the mean of c1 on 2 fresh seeds that took no part in the choice, on these val" in verdict.sentence
+    assert "On these seeds it was 0.0200 behind c0 (difference -0.0200 [" in verdict.sentence
     assert verdict.n_confirmations == 4
     assert verdict.sentence.startswith(verdict.headline)
     assert "fresh" not in verdict.headline

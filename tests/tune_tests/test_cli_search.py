@@ -46,7 +46,8 @@ def test_report_prints_the_ranking_and_what_ended_the_search(run_dir: Path) -> N
     ]
     assert first[:2] == ["1", "c0"]
     assert "The search ended because expected regret 0.0017 is below 0.002." in text
-    assert "On 3 fresh seeds that took no part in the choice, c0 scored 0.4693 [" in text
+    assert "Quote 0.4693 [" in text
+    assert "the mean of c0 on 3 fresh seeds that took no part in the choice" in text
     verdict = json.loads(said("report", run_dir, "--json"))
     assert (verdict["best"], verdict["chosen"], verdict["n_audits"]) == ("c0", "c0", 1)
 
