@@ -31,7 +31,7 @@ NASTY = '<script>alert("x")</script> | $x_1$ & `code`'
 class Balance(HTMLParser):
     """Collects tags, and whether every one that must be closed was."""
 
-    VOID = frozenset({"meta", "br", "path", "use", "rect"})
+    VOID = frozenset({"meta", "br", "path", "use", "rect", "wbr"})
 
     def __init__(self) -> None:
         super().__init__()

@@ -335,3 +335,10 @@ def test_a_search_that_has_just_begun_is_reported(recorded: Recorded) -> None:
     text = write_report(recorded(begun)[0]).html.read_text("utf-8")
     assert "No config has a final score" in text
     assert "The search has not ended" in text
+
+
+def test_the_ranking_is_a_wide_table_that_breaks_long_names_where_they_may_be(recorded: Recorded) -> None:
+    html = write_report(recorded()[0]).html.read_text("utf-8")
+    assert html.count('<table class="wide">') == 1
+    assert "expected IoU</th>" in html
+    assert "<h1>Sweep " in html
