@@ -10,6 +10,7 @@ from results.naming import NONE
 from results.ranking import Ranking
 from results.report.tables import metric_name, number
 from results.statistics.adaptive import LEAST_SCORES
+from results.verdict import LEAST_DF_FOR_PAIRS
 
 #: name, value, meaning.
 Tile = tuple[str, str, str]
@@ -54,7 +55,7 @@ def _pairing(verdict: Verdict) -> list[Tile]:
     """What shared seeds removed of the noise, if that can be told."""
     share, residual, name = verdict.pair_correlation, verdict.residual_noise, "correlation of pairs"
     if share is None:
-        if residual.sd is None:
+        if residual.sd is None or residual.df >= LEAST_DF_FOR_PAIRS:  # unknown noise, or no seeds in common
             return []
         degrees = f"{residual.df} degree{'s' * (residual.df != 1)} of freedom"
         few = f"what shared seeds remove cannot be estimated ({degrees} beside configs and seeds)"
