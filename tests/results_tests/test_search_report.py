@@ -144,7 +144,8 @@ def test_tiles_say_what_cannot_be_told(recorded: Recorded) -> None:
     pairing = next(tile for tile in key_figures(worse, ranking) if tile[0] == "correlation of pairs")
     assert pairing[1] == "-0.87"
     assert "did not help" in pairing[2]
-    noise = replace(worse.residual_noise, df=9)  # with that many, the share is unknown because no seeds are in common
+    # With that many degrees of freedom the share is unknown because no seeds are in common.
+    noise = replace(worse.residual_noise, df=9)
     apart = replace(worse, pair_correlation=None, residual_noise=noise)
     assert "correlation of pairs" not in [name for name, _, _ in key_figures(apart, ranking)]
 
