@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 
 sys.path.append(str(Path(__file__).parent))  # importlib mode does not: `toy_sweeps` lies beside us
+from click.testing import CliRunner
 from rich.console import Console
 from toy_sweeps import a_sweep, decided, execution_on, new_store, replayed
 
 from results import ResultsStore, StoreError
 from tune import driver
+from tune.cli import main
 from tune.driver import _slots, graceful_signals
 from tune.errors import PolicyError, SweepError
 from tune.loggers import logged_sweep
@@ -51,6 +53,14 @@ def start(data: Path, out: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, stdout=pipe, stderr=pipe, text=True, env=environment, start_new_session=True
     )
+
+
+def run_here(data: Path, out: Path, *words: str) -> None:
+    """The same sweep in this process: no start of Python, and none of Ray."""
+    command = ["sweep", "smoke", "--data", str(data), "--out", str(out), *WORDS, *words, "--in-process"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code in (0, 1), result.output
+    assert "ended" in ResultsStore.read(out).sweep
 
 
 def finish(process: subprocess.Popen[str]) -> int:
@@ -86,7 +96,7 @@ def uninterrupted(
 ) -> dict[tuple[str, int], tuple[Any, ...]]:
     """The rows of the sweep, run in process from beginning to end."""
     out = tmp_path_factory.mktemp("in-process") / "run"
-    assert finish(start(tiny_dataset, out, "--in-process")) == 0
+    run_here(tiny_dataset, out)
     rows = recorded(out)
     assert len(rows) == 2 * 2 * 4
     return rows
@@ -139,7 +149,7 @@ def test_one_worker_on_ray_decides_and_measures_what_the_in_process_twin_does(
     tiny_dataset: Path, tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     assert finish(start(tiny_dataset, tmp_path / "ray", *words, "--max-concurrent", "1")) == 0
-    assert finish(start(tiny_dataset, tmp_path / "here", *words, "--in-process")) == 0
+    run_here(tiny_dataset, tmp_path / "here", *words)
     ray, here = log_of(tmp_path / "ray"), log_of(tmp_path / "here")
     assert ray["decisions"] == here["decisions"]
     assert ray == here
