@@ -62,7 +62,8 @@ def test_the_table_of_settings_names_every_setting_with_its_default() -> None:
 
     from landslide import TrainSettings
 
-    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| ([^|]+) \|", README, flags=re.MULTILINE)
+    table = README.split("| setting |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (`[a-z_`, ]+`) \| ([^|]+) \|", table, flags=re.MULTILINE)
     told = {
         name.strip("` "): yaml.safe_load(default)
         for names, defaults in rows

@@ -93,7 +93,7 @@ def test_every_config_is_looked_at_once_before_anything_is_repeated() -> None:
     assert [row.config for row in starts[:9]] == list(range(9))
     assert {row.stage for row in starts[:9]} == {SCREEN}
     assert all(row.replicate == 0 for row in starts[:9])
-    assert starts[2].reason.startswith("config 3 of at most 9 is screened")
+    assert starts[2].reason.startswith("config 2 (3 of at most 9) is screened")
 
 
 def test_the_weaker_runs_are_stopped_at_rungs_with_numbers() -> None:
@@ -123,6 +123,15 @@ def test_who_came_first_is_judged_again_when_others_arrive() -> None:
     decision = sweep.policy.judge(early, sweep.history)
     assert (decision.action, decision.rung, decision.statistic, decision.n) == (Action.STOP, 3, 0.30, 3)
     assert decision.reason.endswith("it had passed while fewer had arrived")
+
+
+def test_a_run_with_all_its_epochs_is_not_stopped() -> None:
+    sweep = Sweep(grace=3)
+    early, *others = [sweep.take()[1] for _ in range(4)]
+    assert sweep.report(early, *[0.30] * 8) is Action.CONTINUE
+    for run in others:
+        sweep.report(run, 0.1, 0.2, 0.4)
+    assert sweep.report(early, 0.31) is Action.CONTINUE
 
 
 def test_a_run_that_still_passes_leaves_no_second_row() -> None:

@@ -33,13 +33,18 @@ class Screening:
     """
 
     def __init__(self, options: PolicyOptions) -> None:
-        self._eta = options.eta
+        self._eta, self._max_epochs = options.eta, options.max_epochs
         self._rungs = milestones(grace=options.grace, eta=options.eta, max_epochs=options.max_epochs)
         self._values: list[list[float]] = [[] for _ in self._rungs]
         self._places: dict[tuple[int, int], _Place] = {}
 
     def judge(self, run: Run) -> Decision:
-        """Compare at a rung, or again at the last one when others have arrived there; O(log runs)."""
+        """Compare at a rung, or again at the last one when others have arrived there; O(log runs).
+
+        A run that has all its epochs goes on to its end: stopping it would save nothing and lose its score.
+        """
+        if run.epochs >= self._max_epochs:
+            return CONTINUE
         place = self._places.setdefault((run.config, run.replicate), _Place())
         following = place.rung + 1
         if following < len(self._rungs) and run.epochs >= self._rungs[following] and run.best_epoch:
