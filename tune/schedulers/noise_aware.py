@@ -85,7 +85,7 @@ class NoiseAware:
         if not self._looks_on(history):
             return None
         spent, share = self._ledger.spent(history), self._screened_share()
-        number = f"config {history.configs + 1} of at most {self._options.configs}"
+        number = f"config {history.configs} ({history.configs + 1} of at most {self._options.configs})"
         return Start(
             None, 0, f"{number} is screened; {spent} of the {share:.0f} epochs for screening are spent"
         )
