@@ -81,6 +81,11 @@ def _best_so_far(curves: Curves, key: str, *, length: int, sign: int) -> Floats:
     return np.asarray(best[np.maximum(after, 0)])
 
 
+def draws_for(configs: int) -> int:
+    """Posterior draws of the means of so many configs: fewer for thousands of them."""
+    return min(_DRAWS, max(500, _MOST_NUMBERS // max(configs, 1)))
+
+
 @dataclass(frozen=True)
 class Chances:
     """Draws from a posterior, counted; each (n_configs,), NaN where nothing is known of a config."""
@@ -102,7 +107,7 @@ def chances_of(found: Posterior, *, tolerance: float, rng: np.random.Generator) 
     near, best, regret = np.full((3, len(found.known)), np.nan)
     if not len(known):
         return Chances(near, best, regret)
-    draws = min(_DRAWS, max(500, _MOST_NUMBERS // len(known)))
+    draws = draws_for(len(known))
     means = draw_means(found, rng=rng, draws=draws)
     behind = means.max(axis=1, keepdims=True) - means
     near[known] = (behind <= tolerance).mean(axis=0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from results.claims import Chance, ConfirmedScore, ExpectedScore
-from results.evidence import TOLERANCE
+from results.evidence import TOLERANCE, draws_for
 from results.family import fit_ranking
 from results.ranking import ALPHA, RankedConfig, Ranking
 from results.scores import RankedRun, finite
@@ -21,9 +21,6 @@ from results.statistics.differences import from_noise
 from results.statistics.probability import probability_best
 from results.statistics.shrinkage import confirmed_mean, expected_scores
 from results.statistics.variances import noise_of_config
-
-#: posterior draws, and how many numbers they may fill: fewer draws for thousands of configs.
-_DRAWS, _MOST_NUMBERS = 10_000, 4_000_000
 
 
 def expected_score(ranking: Ranking, best: int, *, rng: np.random.Generator) -> ExpectedScore:
@@ -49,7 +46,7 @@ def expected_score(ranking: Ranking, best: int, *, rng: np.random.Generator) -> 
         )
     matrix = ranking.matrix()
     means, _ = config_means(matrix)
-    posterior = expected_scores(matrix, rng=rng, alpha=ranking.alpha, draws=_draws(len(matrix)))
+    posterior = expected_scores(matrix, rng=rng, alpha=ranking.alpha, draws=draws_for(len(matrix)))
     low, high = _own_direction(posterior.low[best], posterior.high[best], ranking.sign)
     return ExpectedScore(
         mean=ranking.sign * float(means[best]),
@@ -74,7 +71,7 @@ def chances(ranking: Ranking, fit: BlockFit, *, rng: np.random.Generator) -> tup
             for row in ranking.rows
             if row.expected
         )
-    found = probability_best(fit, rng=rng, draws=_draws(len(fit.effects)), tolerance=TOLERANCE)
+    found = probability_best(fit, rng=rng, draws=draws_for(len(fit.effects)), tolerance=TOLERANCE)
     if not found.draws:
         return ()
     rows = ranking.scored
@@ -156,7 +153,3 @@ def _on_fresh_seeds(first: dict[int, float], second: dict[int, float], screening
     found = from_noise(estimate, pooled, 2 / n, alpha=ALPHA)
     low, high = (found.low, found.high) if found and pooled.df >= LEAST_DF else (None, None)
     return _FreshPair(estimate, low, high, n)
-
-
-def _draws(configs: int) -> int:
-    return min(_DRAWS, max(500, _MOST_NUMBERS // max(configs, 1)))

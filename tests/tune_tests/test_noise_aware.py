@@ -12,6 +12,7 @@ import pytest
 from results import RunStatus
 from results.statistics.posterior import Evidence, posterior
 from tune.replay import Replayed, replay
+from tune.replicates import FIRST_FRESH
 from tune.schedulers import (
     ALLOCATE,
     CONFIRM,
@@ -24,7 +25,7 @@ from tune.schedulers import (
     Start,
     Wait,
 )
-from tune.schedulers.ledger import FIRST_FRESH, Ledger
+from tune.schedulers.ledger import Ledger
 from tune.schedulers.noise_aware import NoiseAware
 
 

@@ -13,8 +13,6 @@ from results.statistics.posterior import Evidence, Indices
 from tune.replicates import FIRST_FRESH
 from tune.schedulers.history import History, Run
 
-__all__ = ["FIRST_FRESH", "Ledger"]
-
 
 class Ledger:
     """The runs of one history, sorted by what they tell.

@@ -16,8 +16,9 @@ from results.statistics.shrinkage import confirmed_mean
 from search_bench.bench_policies import OneLadder, Ordered, TopAgain, in_blocks
 from search_bench.problems import Problem
 from tune.replay import Replayed, replay
+from tune.replicates import FIRST_FRESH
 from tune.schedulers import History, Policy, PolicyOptions, make_policy
-from tune.schedulers.ledger import FIRST_FRESH, Ledger
+from tune.schedulers.ledger import Ledger
 
 CONFIRM = 3  # fresh replicates of `noise-aware+confirm`, for the choice and for its rival
 DRAWS = 2000
