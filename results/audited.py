@@ -16,10 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from results.records import AUDIT as AUDIT
 from results.records import RunStatus
-
-#: stage of the epochs and of the end of a stopped run that an audit runs to its end; also the policy of its decisions.
-AUDIT = "audit"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+#: Stages, that is why a run is run. Screen: until the policy stops it, or it ends; every other stage of the same run
+#: comes later.
+SCREEN = "screen"
+#: A further seed, or the rest of a stopped run, of a config that can still be the best.
+ALLOCATE = "allocate"
+#: Runs on seeds that took no part in choosing: they judge the choice and are never part of it.
+CONFIRM = "confirm"
+#: The rest of a stopped run after the search: what did stopping it cost? Also the policy of the decisions of an audit.
+AUDIT = "audit"
+
 
 class RunStatus(StrEnum):
     """How a run ended. A failure is a status, never a NaN in a mean."""

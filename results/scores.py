@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from results.curves import Curves
+from results.records import CONFIRM as CONFIRM
+from results.records import SCREEN as SCREEN
 from results.records import RunStatus
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-#: stage of runs on seeds that took no part in choosing: they judge the choice and are never part of it.
-CONFIRM = "confirm"
-#: stage of a run until the policy stops it, or it ends; every other stage of the same run comes later.
-SCREEN = "screen"
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from results import RunStatus
+from results.records import ALLOCATE as ALLOCATE
+from results.records import AUDIT as AUDIT
+from results.records import CONFIRM as CONFIRM
 from results.records import FAILURES
-
-#: Why a run is run. *screen*: to find out which configs are worth more; *allocate*: a further seed, or the rest of a
-#: stopped run, of a config that can still be the best; *confirm*: the choice on seeds that took no part in choosing.
-SCREEN, ALLOCATE, CONFIRM = "screen", "allocate", "confirm"
-#: The rest of a stopped run, after the search: what did stopping it cost? No part of the search; see `tune.audit`.
-AUDIT = "audit"
+from results.records import SCREEN as SCREEN
 
 
 @dataclass(slots=True)
