@@ -163,7 +163,7 @@ TABLES: Mapping[str, TableSchema] = {
     table.name: table
     for table in (
         TableSchema("epochs", EPOCHS, ("trial_key", "epoch")),
-        TableSchema("decisions", DECISIONS, ("trial_key", "epoch", "rung", "action")),
+        TableSchema("decisions", DECISIONS, ("trial_key", "epoch", "rung", "action", "event")),
         TableSchema("patches", PATCHES, ("trial_key", "patch_id")),
         TableSchema("thresholds", THRESHOLDS, ("trial_key", "threshold")),
         TableSchema("runs", RUNS, ("trial_key",)),

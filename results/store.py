@@ -243,7 +243,7 @@ class ResultsStore:
         return self._rows.read("runs")
 
     def decisions(self) -> pa.Table:
-        """One row per (trial_key, epoch, rung, action), the last one received."""
+        """One row per (trial_key, epoch, rung, action, event), the last one received."""
         return self._rows.read("decisions")
 
     def patches(self) -> pa.Table:

@@ -51,8 +51,6 @@ _QUIET = (
     "ray.tune.execution.tune_controller",
     "ray.tune.experiment.trial",
 )
-#: How often Ray may restart a trial whose process was lost; it goes on from its own last checkpoint.
-MAX_PROCESS_LOSSES = 2
 
 
 def run_on_ray(
@@ -177,7 +175,7 @@ def _fit(desk: Desk, loggers: Sequence[ray_tune.Callback], *, slots: int, storag
             storage_path=str(storage),
             callbacks=[StepCallback(desk), *loggers],  # a logger asks how a trial ended: ours first
             verbose=0,
-            failure_config=ray_tune.FailureConfig(max_failures=MAX_PROCESS_LOSSES),
+            failure_config=ray_tune.FailureConfig(max_failures=0),  # `tune.faults` says what is run again
             checkpoint_config=ray_tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
         ),
     )

@@ -7,19 +7,20 @@ All state can be rebuilt by replaying the store: that is how a sweep is resumed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from results import ResultsStore, RunStatus
 from search_spaces import Config
 from tune.errors import PolicyError
 from tune.event_log import Log, read_log
+from tune.faults import Cause, Fault, Leave, Retry, what_follows
 from tune.proposals import Proposals
 from tune.recorder import Recorder
-from tune.replicates import FIRST_FRESH
 from tune.resume import Judged, Rebuilt, is_due, rebuild
 from tune.run_state import RunState, SweepRuns
-from tune.schedulers import CONFIRM, SCREEN, Action, Decision, Finish, History, Policy, Start, make_policy
+from tune.schedulers import CONFIRM, Action, Decision, Finish, Policy, Start, make_policy
+from tune.start_check import start_problem
 from tune.sweep import Sweep
 from tune.trial import RunEnd, TrialSpec
 
@@ -37,6 +38,7 @@ class Execution:
         node: this machine's name, for rows of trials that do not say where they ran.
         policy: decides what runs and what is stopped; None = the sweep's own. Its `name`, if it has one, stands in the
             rows of its decisions.
+        share_of: the share of a GPU that a trial of a config begins with; None = what the sweep says.
 
     Attributes:
         runs: every trial that was ever started, by its key, in the order of the first start.
@@ -52,13 +54,15 @@ class Execution:
         recorder: Recorder,
         node: str,
         policy: Policy | None = None,
+        share_of: Callable[[Config], float] | None = None,
     ) -> None:
         self.sweep = sweep
         self._recorder, self._node = recorder, node
         self._policy = policy or make_policy(sweep.policy, sweep.policy_options())
         self._policy_name = str(getattr(policy, "name", sweep.policy))
         self._proposals = Proposals(sweep, recorder=recorder, recorded=store.configs().to_pylist())
-        self._sweep_runs = SweepRuns(sweep, self._proposals)
+        share_of = share_of or (lambda config: sweep.gpus_per_trial)
+        self._sweep_runs = SweepRuns(sweep, self._proposals, share_of=share_of)
         self.runs, self.history = self._sweep_runs.by_key, self._sweep_runs.history
         self.ended: str | None = None
         self._lost: dict[str, str] = {}
@@ -138,6 +142,10 @@ class Execution:
         """Epochs of the trial that are recorded already."""
         return self.runs[spec.trial_key].epochs
 
+    def share(self, spec: TrialSpec) -> float:
+        """The share of a GPU that the trial gets; 0 = none."""
+        return self.runs[spec.trial_key].share
+
     def on_epoch(self, spec: TrialSpec, metrics: Mapping[str, Any], *, node: str | None = None) -> Action:
         """A trial reported an epoch; says whether it goes on, is stopped, or gives its place back for now (PAUSE).
 
@@ -163,19 +171,40 @@ class Execution:
         return decision.action
 
     def on_end(self, spec: TrialSpec, end: RunEnd) -> None:
-        """A trial ended by itself, or its worker was lost for good. Ends are final: a second one changes nothing."""
-        state = self.runs[spec.trial_key]
-        if state.run.pending:
-            self._event += 1
-            self._end(state, RunStatus(end.status), end.reason, event=self._event, error=end.error)
+        """A trial ended by itself. Ends are final: a second one changes nothing.
 
-    def on_lost(self, spec: TrialSpec, why: str) -> None:
-        """A fault that is not the config's took the trial (a full disk, a dataset that cannot be read).
-
-        It gets no end, so that a resume runs it again; after `MAX_LOST` of them no more trials are started.
+        One that was out of memory on a part of a GPU has not ended: it gets a larger part.
         """
-        self._running.discard(spec.trial_key)
-        self._lost[spec.trial_key] = why
+        state = self.runs[spec.trial_key]
+        if not state.run.pending:
+            return
+        if end.status == RunStatus.OUT_OF_MEMORY and 0 < state.share < 1:
+            self.on_fault(spec, Fault(Cause.GPU_MEMORY, end.reason, end.error))
+            return
+        self._event += 1
+        self._end(state, RunStatus(end.status), end.reason, event=self._event, error=end.error)
+
+    def on_fault(self, spec: TrialSpec, fault: Fault) -> None:
+        """A fault that is not the config's took the trial. See `tune.faults` for what follows.
+
+        One that is left open gets no end, so that a resume runs it again; after `MAX_LOST` of them no more trials are
+        started.
+        """
+        state, key = self.runs[spec.trial_key], spec.trial_key
+        if not state.run.pending:
+            return
+        self._running.discard(key)
+        follows = what_follows(fault, before=state.faults, share=state.share)
+        state.faults.append(fault)
+        if isinstance(follows, RunEnd):
+            self._event += 1
+            self._end(
+                state, RunStatus(follows.status), follows.reason, event=self._event, error=follows.error
+            )
+        elif isinstance(follows, Leave):
+            self._lost[key] = follows.reason
+        else:
+            self._retry(state, follows)
 
     def tick(self) -> None:
         """Called often by a runner: waiting rows become durable."""
@@ -227,6 +256,15 @@ class Execution:
         self._recorder.flush()
         self.ended = move.reason
 
+    def _retry(self, state: RunState, retry: Retry) -> None:
+        """Put the trial in front of all that the policy might start."""
+        state.share = retry.share or state.share
+        self._event += 1
+        decision = Decision(Action.RETRY, None, retry.share, n=len(state.faults), reason=retry.reason)
+        self._record(Judged(state.spec, decision, state.epochs, self._event))
+        self._recorder.flush()
+        self._interrupted.append(state)
+
     def _end(
         self, state: RunState, status: RunStatus, reason: str, *, event: int, error: str | None = None
     ) -> None:
@@ -268,22 +306,3 @@ class Execution:
             wall_seconds=state.seconds,
             event=event,
         )
-
-
-def start_problem(history: History, move: Start, *, config: int) -> str | None:
-    """What keeps a start from being one that makes sense; a fault of the policy.
-
-    Args:
-        history: the runs so far.
-        move: the start.
-        config: number of its config; that after the last is new.
-    """
-    name = f"config {config} on replicate {move.replicate}"
-    if config > history.configs or (move.config is not None and config == history.configs):
-        return f"{name}, a config that was not proposed"
-    if (move.stage == CONFIRM) != (move.replicate >= FIRST_FRESH):
-        return f"{name} to {move.stage}; replicates from {FIRST_FRESH} on are for confirmation, and only they"
-    run = history.run(config, move.replicate)
-    if run is None or run.paused or (run.status is RunStatus.STOPPED and move.stage != SCREEN):
-        return None
-    return f"{name} to {move.stage}, which {'is under way' if run.pending else f'has ended as {run.status}'}"

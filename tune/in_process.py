@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from landslide import LandslideError
 from tune.execution import Execution
+from tune.faults import Cause, Fault
 from tune.schedulers import Action
 from tune.trial import RunEnd, TrialSpec, run_trial
 from tune.workplace import Workplace
@@ -27,7 +28,7 @@ def run_in_process(execution: Execution, workplace: Workplace, *, on_step: Calla
             try:
                 _run_one(spec, execution, workplace, on_step)
             except (OSError, LandslideError) as error:
-                execution.on_lost(spec, f"{type(error).__name__}: {error}")
+                execution.on_fault(spec, Fault(Cause.STORAGE, f"{type(error).__name__}: {error}"))
     except KeyboardInterrupt:
         pass
     complete = execution.complete
@@ -38,7 +39,8 @@ def run_in_process(execution: Execution, workplace: Workplace, *, on_step: Calla
 def _run_one(
     spec: TrialSpec, execution: Execution, workplace: Workplace, on_step: Callable[[], None]
 ) -> None:
-    for event in run_trial(workplace.job(spec, known_epochs=execution.known_epochs(spec))):
+    known, share = execution.known_epochs(spec), execution.share(spec)
+    for event in run_trial(workplace.job(spec, known_epochs=known, share=share)):
         if isinstance(event, RunEnd):
             execution.on_end(spec, event)
         elif execution.on_epoch(spec, event) is not Action.CONTINUE:

@@ -15,6 +15,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune.execution import Execution
+from tune.faults import Cause, Fault
 from tune.schedulers import Action
 from tune.trial import RunEnd, TrialSpec
 from tune.workplace import Workplace
@@ -64,7 +65,8 @@ class SpecSearcher(Searcher):  # type: ignore[misc]
         if spec is None:
             return Searcher.FINISHED if execution.done else None
         self._desk.specs[trial_id] = spec
-        job = self._desk.workplace.job(spec, known_epochs=execution.known_epochs(spec))
+        known, share = execution.known_epochs(spec), execution.share(spec)
+        job = self._desk.workplace.job(spec, known_epochs=known, share=share)
         return {"job": job.to_dict(), "trial_key": spec.trial_key}
 
     def on_trial_complete(
@@ -111,23 +113,17 @@ class StepCallback(ray_tune.Callback):  # type: ignore[misc]
         self._desk = desk
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """The trial raised, or its process was lost, more often than Ray may restart it.
-
-        The scheduler's hook of the same name is no use: Ray calls it at every restart as well.
-        """
+        """The trial raised, or its process was lost. Ray restarts nothing: what follows is the execution's affair."""
         spec, execution = self._desk.specs[trial.trial_id], self._desk.execution
         error = trial.get_pickled_error() or trial.get_error()
         if isinstance(error, RayTaskError):
-            execution.on_lost(spec, f"{type(error.cause).__name__}: {error.cause}")
+            fault = Fault(Cause.STORAGE, f"{type(error.cause).__name__}: {error.cause}", str(error))
         else:
-            why = f"its process was lost {trial.num_failures} times: {type(error).__name__}"
-            execution.on_end(spec, RunEnd("failed", why, str(error)))
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """Ray restarts the trial, which goes on from its own last epoch."""
-        self._desk.say(
-            f"{self._desk.specs[trial.trial_id].trial_key}: its process was lost, going on in another one"
-        )
+            fault = Fault(Cause.PROCESS_LOST, type(error).__name__, str(error))
+        execution.on_fault(spec, fault)
+        state = execution.runs[spec.trial_key]
+        if state.run.pending and spec.trial_key not in execution.lost:
+            self._desk.say(f"{spec.trial_key}: {fault.cause}, going on in another process")
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """One turn of Ray's loop has ended."""

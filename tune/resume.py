@@ -77,6 +77,8 @@ class _Replay:
                 self._epoch(event, event.epoch)
             elif event.decision is not None and event.decision["action"] == Action.CHOOSE:
                 self._found.chosen = True
+            elif event.decision is not None and event.decision["action"] == Action.RETRY:
+                self._retry(event.decision)
             elif event.decision is not None:
                 self._open(event.decision)
             if event.end is not None:
@@ -89,6 +91,11 @@ class _Replay:
         state, _ = self._runs.open(config, row["replicate"], row["stage"])
         self._found.stops.pop(row["trial_key"], None)
         return state
+
+    def _retry(self, row: Row) -> None:
+        """The policy has no part in it; a larger share of a GPU is kept."""
+        if row["statistic"] is not None:
+            self._runs.by_key[row["trial_key"]].share = row["statistic"]
 
     def _epoch(self, event: Event, row: Row) -> None:
         state = self._runs.by_key.get(row["trial_key"])

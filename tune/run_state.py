@@ -6,11 +6,13 @@ Values only: no file, no Ray, no decision.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from results import RunStatus
+from search_spaces import Config
+from tune.faults import Fault
 from tune.proposals import Proposals
 from tune.schedulers import Action, History, Run
 from tune.sweep import Sweep
@@ -25,11 +27,15 @@ class RunState:
         spec: the trial, in its latest stage.
         run: the same in numbers, as the history has it.
         seconds: training time so far.
+        share: the share of a GPU that it holds or gets next; 0 = none.
+        faults: that took it since this program was started.
     """
 
     spec: TrialSpec
     run: Run
     seconds: float = 0.0
+    share: float = 0.0
+    faults: list[Fault] = field(default_factory=list)
 
     @property
     def status(self) -> RunStatus | None:
@@ -53,14 +59,15 @@ class SweepRuns:
     Args:
         sweep: what was declared.
         proposals: its configs.
+        share_of: the share of a GPU that a trial of a config begins with.
 
     Attributes:
         by_key: every trial that was ever started, by its key, in the order of the first start.
         history: the same, as the policy sees it.
     """
 
-    def __init__(self, sweep: Sweep, proposals: Proposals) -> None:
-        self._sweep, self._proposals = sweep, proposals
+    def __init__(self, sweep: Sweep, proposals: Proposals, *, share_of: Callable[[Config], float]) -> None:
+        self._sweep, self._proposals, self._share_of = sweep, proposals, share_of
         self.by_key: dict[str, RunState] = {}
         self.history = History()
 
@@ -84,7 +91,8 @@ class SweepRuns:
             self.history.add_config()
         # At once, and not when the policy asks for one more: a replay, which does not ask, must come to the same.
         self.history.exhausted |= self.history.configs >= self._sweep.configs
-        state = RunState(spec, self.history.start(Run(config, replicate, stage)))
+        run = self.history.start(Run(config, replicate, stage))
+        state = RunState(spec, run, share=self._share_of(spec.config))
         self.by_key[spec.trial_key] = state
         return state, Action.START
 

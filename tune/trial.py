@@ -47,6 +47,11 @@ class TrialJob:
         device: `cpu` or `cuda`.
         threads: torch threads; part of the result's identity, since another number gives other bits.
         known_epochs: epochs that the store has already; a resumed run reports only later ones.
+        gpu_share: the share of a GPU that it holds, of whose memory it may use no more; 0 = none.
+        data_source: the dataset's folder or URL, for a node that has no packed copy of it yet.
+        data_id: of the dataset that has to be there; empty = it is not checked.
+        checkpoint_url: where the checkpoint folder is kept for other nodes; None = all nodes see `checkpoint_dir`.
+        hang_seconds: without a finished batch for so long, the process ends itself; None = it waits for ever.
     """
 
     settings: Mapping[str, Any]
@@ -56,6 +61,11 @@ class TrialJob:
     device: str
     threads: int
     known_epochs: int = 0
+    gpu_share: float = 0.0
+    data_source: str = ""
+    data_id: str = ""
+    checkpoint_url: str | None = None
+    hang_seconds: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for a Ray trial config."""

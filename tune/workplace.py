@@ -28,8 +28,14 @@ class Workplace:
         """The folder with one folder per trial."""
         return self.run_dir / "checkpoints"
 
-    def job(self, spec: TrialSpec, *, known_epochs: int) -> TrialJob:
-        """All that a process needs to train the trial, or to go on with it."""
+    def job(self, spec: TrialSpec, *, known_epochs: int, share: float) -> TrialJob:
+        """All that a process needs to train the trial, or to go on with it.
+
+        Args:
+            spec: the trial.
+            known_epochs: of it that are recorded.
+            share: of a GPU.
+        """
         seeds = seeds_of(spec.replicate)
         return TrialJob(
             settings=self.sweep.settings(spec.config).to_dict(),
@@ -39,4 +45,5 @@ class Workplace:
             device=self.sweep.device,
             threads=self.sweep.threads,
             known_epochs=known_epochs,
+            gpu_share=share,
         )

@@ -20,12 +20,15 @@ from toy_sweeps import (
 
 from results import ConfigRecord, RunStatus, StoreError
 from tune.execution import MAX_LOST, Execution
+from tune.faults import Cause, Fault
 from tune.recorder import Recorder
 from tune.schedulers import (
     ALLOCATE,
     SCREEN,
 )
 from tune.trial import RunEnd
+
+DISK_FULL = Fault(Cause.STORAGE, "OSError: no space left on device")
 
 
 def test_without_stopping_every_config_runs_every_replicate_to_the_end(tmp_path: Path) -> None:
@@ -104,12 +107,15 @@ def test_trials_taken_by_a_fault_have_no_end_and_a_resume_runs_them(tmp_path: Pa
         for _ in range(MAX_LOST):
             spec = execution.next_trial()
             assert spec is not None
-            execution.on_lost(spec, "OSError: no space left on device")
+            execution.on_fault(spec, DISK_FULL)
+            assert execution.next_trial() == spec, "a fault of the storage is tried once more"
+            execution.on_fault(spec, DISK_FULL)
         assert execution.next_trial() is None, "a full disk would take the next trials as well"
         assert execution.done
         assert not execution.complete
         assert len(execution.lost) == MAX_LOST
         assert store.runs().num_rows == 0
+        assert store.decisions().column("action").to_pylist().count("retry") == MAX_LOST
         drive(execution_on(sweep, store))
         assert store.runs().column("status").to_pylist() == ["finished"] * 6
 

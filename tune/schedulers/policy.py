@@ -22,6 +22,7 @@ class Action(StrEnum):
     PAUSE = "pause"  #: it gives back its slot and may be resumed
     STOP = "stop"  #: it ends here, without a score; it may be resumed in a later stage
     CHOOSE = "choose"  #: the search is over and this run's config is its choice
+    RETRY = "retry"  #: a fault took it, not its config; it goes on from its last epoch. No policy says this
 
 
 @dataclass(frozen=True)
