@@ -117,7 +117,7 @@ def ray_slots(sweep: Sweep, place: Place) -> Iterator[int | None]:
     if place.in_process:
         yield None
         return
-    from tune.driver import ray_runtime
+    from tune.runtime import ray_runtime
 
     with ray_runtime(sweep, place.address) as slots:
         yield slots

@@ -26,9 +26,10 @@ import numpy as np
 
 from results import ResultsStore
 from search_spaces import space_from_mapping
-from tune.driver import _fit, ray_runtime
+from tune.driver import _fit
 from tune.execution import Execution
 from tune.recorder import Recorder
+from tune.runtime import ray_runtime
 from tune.sweep import Sweep
 from tune.trial import RunEnd, TrialJob
 from tune.workplace import Workplace

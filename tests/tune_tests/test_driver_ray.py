@@ -22,9 +22,10 @@ from toy_sweeps import a_sweep, decided, execution_on, new_store, replayed
 from results import ResultsStore, StoreError
 from tune import driver
 from tune.cli import main
-from tune.driver import _slots, graceful_signals
+from tune.driver import graceful_signals
 from tune.errors import PolicyError, SweepError
 from tune.loggers import logged_sweep
+from tune.slots import slots_of
 from tune.sweep_file import declare
 from tune.workplace import Workplace
 
@@ -254,25 +255,25 @@ def sweep_asking(**resources: Any) -> Any:
 
 
 def test_trials_are_packed_by_their_shares() -> None:
-    assert _slots(sweep_asking(gpus_per_trial=0.25), [{"CPU": 16, "GPU": 1}]) == 4
-    assert _slots(sweep_asking(gpus_per_trial=0.25), [{"CPU": 2, "GPU": 1}]) == 2
-    assert _slots(sweep_asking(gpus_per_trial=0.6), [{"CPU": 16, "GPU": 2}]) == 2
-    assert _slots(sweep_asking(gpus_per_trial=2.0), [{"CPU": 16, "GPU": 5}]) == 2
-    assert _slots(sweep_asking(cpus_per_trial=0.5), [{"CPU": 2}]) == 4
-    assert _slots(sweep_asking(cpus_per_trial=0.1), [{"CPU": 1}]) == 10
-    assert _slots(sweep_asking(max_concurrent=1), [{"CPU": 8}]) == 1
+    assert slots_of(sweep_asking(gpus_per_trial=0.25), [{"CPU": 16, "GPU": 1}]) == 4
+    assert slots_of(sweep_asking(gpus_per_trial=0.25), [{"CPU": 2, "GPU": 1}]) == 2
+    assert slots_of(sweep_asking(gpus_per_trial=0.6), [{"CPU": 16, "GPU": 2}]) == 2
+    assert slots_of(sweep_asking(gpus_per_trial=2.0), [{"CPU": 16, "GPU": 5}]) == 2
+    assert slots_of(sweep_asking(cpus_per_trial=0.5), [{"CPU": 2}]) == 4
+    assert slots_of(sweep_asking(cpus_per_trial=0.1), [{"CPU": 1}]) == 10
+    assert slots_of(sweep_asking(max_concurrent=1), [{"CPU": 8}]) == 1
 
 
 def test_a_trial_runs_on_one_node() -> None:
     two_small_nodes = [{"CPU": 2.0}, {"CPU": 2.0}]
-    assert _slots(sweep_asking(cpus_per_trial=2), two_small_nodes) == 2
+    assert slots_of(sweep_asking(cpus_per_trial=2), two_small_nodes) == 2
     with pytest.raises(SweepError, match=r"4 CPUs.*on one node.*2 CPUs"):
-        _slots(sweep_asking(cpus_per_trial=4), two_small_nodes)
+        slots_of(sweep_asking(cpus_per_trial=4), two_small_nodes)
 
 
 def test_a_runtime_too_small_for_one_trial_is_an_error_with_its_resources() -> None:
     with pytest.raises(SweepError, match=r"0 GPUs.*lower --cpus-per-trial or --gpus-per-trial"):
-        _slots(sweep_asking(gpus_per_trial=1.0), [{"CPU": 8}])
+        slots_of(sweep_asking(gpus_per_trial=1.0), [{"CPU": 8}])
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="POSIX signals")

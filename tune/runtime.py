@@ -1,0 +1,64 @@
+"""A Ray runtime for a sweep: one of our own on this machine, or a running one that is joined. Runs no trial."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tune.errors import SweepError
+from tune.slots import slots_of
+from tune.sweep import Sweep
+
+#: Ray's own settings, fixed before Ray is imported; each saves time, files or noise.
+_RAY_ENVIRONMENT = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # CSV, JSON and TensorBoard of every trial: ours is the store
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # one result without the metric must not end a sweep
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",  # snapshots that nobody reads
+    "TUNE_MAX_PENDING_TRIALS_PG": "64",  # start all slots together, not one after the other
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a user's relative paths keep their meaning
+    "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
+    "RAY_AIR_NEW_OUTPUT": "0",  # we have our own display
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default: leave CUDA_VISIBLE_DEVICES alone without GPUs
+}
+#: A worker's environment: weights were fetched before the first trial, so that no trial waits for a network.
+_WORKER_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+#: Ray Tune's own loggers that print a traceback per lost process, or a line per trial.
+_QUIET = (
+    "ray.tune.analysis.experiment_analysis",
+    "ray.tune.execution.tune_controller",
+    "ray.tune.experiment.trial",
+)
+
+
+@contextmanager
+def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[int]:
+    """A Ray runtime for the sweep; yields how many trials it can run at a time.
+
+    Args:
+        sweep: what a trial asks for.
+        address: None for a runtime of our own on this machine, else `auto` or host:port of a running one, whose nodes
+            must see the run directory and the packed dataset under the same paths.
+
+    Raises:
+        SweepError: no runtime can be reached, or none of its nodes can hold a trial.
+    """
+    os.environ.update({name: os.environ.get(name, value) for name, value in _RAY_ENVIRONMENT.items()})
+    import ray
+
+    for name in _QUIET:  # what they tell of a trial, our rows and lines tell as well
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    options: dict[str, Any] = {"address": address}
+    if address is None:
+        options = {"address": "local", "include_dashboard": False}
+    runtime_env = {"env_vars": {**_WORKER_ENVIRONMENT, "OMP_NUM_THREADS": str(sweep.threads)}}
+    try:
+        ray.init(**options, runtime_env=runtime_env, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise SweepError(f"address: no Ray runtime at {address or 'this machine'}: {error}") from error
+    try:
+        yield slots_of(sweep, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+    finally:
+        ray.shutdown()
