@@ -16,6 +16,7 @@ from ray.tune.search import Searcher
 
 from tune.execution import Execution
 from tune.faults import Cause, Fault
+from tune.ray_trial import Spoilt
 from tune.schedulers import Action
 from tune.trial import RunEnd, TrialSpec
 from tune.workplace import Workplace
@@ -116,6 +117,9 @@ class StepCallback(ray_tune.Callback):  # type: ignore[misc]
         """The trial raised, or its process was lost. Ray restarts nothing: what follows is the execution's affair."""
         spec, execution = self._desk.specs[trial.trial_id], self._desk.execution
         error = trial.get_pickled_error() or trial.get_error()
+        if isinstance(error, RayTaskError) and isinstance(error.cause, Spoilt):
+            execution.on_end(spec, error.cause.end)
+            return
         if isinstance(error, RayTaskError):
             fault = Fault(Cause.STORAGE, f"{type(error.cause).__name__}: {error.cause}", str(error))
         else:

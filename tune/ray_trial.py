@@ -15,34 +15,48 @@ from ray import tune as ray_tune
 
 from tune.trial import RunEnd, TrialJob, run_trial
 
+#: Ends after which a process is not used again: a broken CUDA context breaks all that follow.
+_SPOILING = ("failed", "out_of_memory")
+
+
+class Spoilt(RuntimeError):
+    """How a run ended whose process must not be used again.
+
+    Raised instead of reported: Ray keeps the process of a trial that ends with a result, and of the next trial, whose
+    `reset_config` then has to say no, it tells nobody.
+    """
+
+    def __init__(self, end: Mapping[str, Any]) -> None:
+        super().__init__(end)
+        self.end = RunEnd(**end)
+
 
 class LandslideTrial(ray_tune.Trainable):  # type: ignore[misc]
     """Trains the `TrialJob` in its config; each result holds either `metrics` or `end`, and `node`."""
 
     _events: Iterator[Mapping[str, Any] | RunEnd]
-    _failed = False
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the trial, from its own last checkpoint if it has one."""
         self._events = run_trial(TrialJob.from_dict(config["job"]))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Leave the old trial and begin another in the same process.
-
-        After a failure the answer is no, and Ray starts a fresh process: a broken CUDA context breaks all that follow.
-        """
+        """Leave the old trial and begin another in the same process."""
         self.cleanup()
-        if self._failed:
-            return False
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        """One epoch, or how the run ended. The driver stops a trial that has ended; asked again, it ends again."""
+        """One epoch, or how the run ended. The driver stops a trial that has ended; asked again, it ends again.
+
+        Raises:
+            Spoilt: how it ended, when this process is not to be used again.
+        """
         event = next(self._events, None)
         if event is None:
             event = RunEnd("failed", "the trial was asked to go on after its end")
-        self._failed = isinstance(event, RunEnd) and event.status in ("failed", "out_of_memory")
+        if isinstance(event, RunEnd) and event.status in _SPOILING:
+            raise Spoilt(asdict(event))
         told = {"end": asdict(event)} if isinstance(event, RunEnd) else {"metrics": dict(event)}
         return {**told, "node": platform.node()}
 
