@@ -13,19 +13,21 @@ from typing import Any
 from results import ResultsStore, RunStatus
 from search_spaces import Config
 from tune.errors import PolicyError
-from tune.event_log import Log, read_log
-from tune.faults import Cause, Fault, Leave, Retry, what_follows
+from tune.event_log import read_log
+from tune.event_writer import EventWriter
+from tune.faults import Cause, Fault, Retry, SetAside, what_follows
 from tune.proposals import Proposals
 from tune.recorder import Recorder
-from tune.resume import Judged, Rebuilt, is_due, rebuild
+from tune.resume import rebuild
 from tune.run_state import RunState, SweepRuns
 from tune.schedulers import CONFIRM, Action, Decision, Finish, Policy, Start, make_policy
 from tune.start_check import start_problem
 from tune.sweep import Sweep
 from tune.trial import RunEnd, TrialSpec
 
-#: So many trials taken by infrastructure faults end a sweep: the next ones would be taken as well.
-MAX_LOST = 3
+#: So many trials set aside in a row, without a new epoch of any trial in between, break a sweep off: a full disk or a
+#: bucket that is gone would take the next ones as well.
+MAX_IN_A_ROW = 3
 
 
 class Execution:
@@ -57,7 +59,6 @@ class Execution:
         share_of: Callable[[Config], float] | None = None,
     ) -> None:
         self.sweep = sweep
-        self._recorder, self._node = recorder, node
         self._policy = policy or make_policy(sweep.policy, sweep.policy_options())
         self._policy_name = str(getattr(policy, "name", sweep.policy))
         self._proposals = Proposals(sweep, recorder=recorder, recorded=store.configs().to_pylist())
@@ -65,37 +66,41 @@ class Execution:
         self._sweep_runs = SweepRuns(sweep, self._proposals, share_of=share_of)
         self.runs, self.history = self._sweep_runs.by_key, self._sweep_runs.history
         self.ended: str | None = None
-        self._lost: dict[str, str] = {}
         self._running: set[str] = set()
-        self._waits_since: tuple[int, int] | None = None
+        self._waits_since = -1
         log = read_log(store, sweep.metric)
         found = rebuild(log, self._sweep_runs, proposals=self._proposals, policy=self._policy)
-        self._event, self._chosen = log.last, found.chosen
-        self._repair(found, log)
+        self._chosen = found.chosen
+        self._events = EventWriter(recorder, policy=self._policy_name, node=node, last=log.last)
+        self._events.repair(found, log, runs=self.runs)
         self._interrupted = deque(state for state in self.runs.values() if state.run.pending)
+        self._aside: dict[str, tuple[int, str]] = {}
+        self._aside_in_a_row, self._newest_epoch = 0, log.last
 
     # ---- what a runner calls ------------------------------------------------------------------------------------
 
     def next_trial(self) -> TrialSpec | None:
         """The next trial to start; None when there is none now (see `done`).
 
-        Runs that an interruption left open come first, in the order of their start; then the policy is asked.
+        Runs that an interruption left open and those that a fault took come first; then the policy is asked; and when
+        it has nothing to start, trials that were set aside get another try, if any trial has got on since.
 
         Raises:
             PolicyError: the policy waits although nothing is under way, or asks for what cannot be done.
         """
-        now = (self._event, len(self._lost))
-        if self.ended is not None or len(self._lost) >= MAX_LOST or self._waits_since == now:
+        if self.ended is not None or self.broken_off or self._waits_since == self._events.last:
             return None
         if self._interrupted:
-            run = self._interrupted.popleft()
-            self._running.add(run.spec.trial_key)
-            return run.spec
+            return self._go_on(self._interrupted.popleft())
         while isinstance(move := self._policy.next_move(self.history), Start):
             if (spec := self._start(move)) is not None:
                 return spec
+        for key, (since, _) in self._aside.items():
+            if since < self._newest_epoch:
+                del self._aside[key]
+                return self._go_on(self.runs[key])
         if next(self.history.pending(), None) is not None:
-            self._waits_since = now
+            self._waits_since = self._events.last
         elif isinstance(move, Finish):
             self._finish(move)
         else:
@@ -110,7 +115,7 @@ class Execution:
     @property
     def done(self) -> bool:
         """After `next_trial` had nothing: whether nothing runs and nothing is left to start, now or later."""
-        return not self._running and (self.complete or bool(self._lost))
+        return not self._running and (self.complete or bool(self._aside))
 
     @property
     def complete(self) -> bool:
@@ -118,9 +123,14 @@ class Execution:
         return self.ended is not None
 
     @property
+    def broken_off(self) -> bool:
+        """Faults have set aside so many trials in a row that no more are started; until one that runs gets on."""
+        return self._aside_in_a_row >= MAX_IN_A_ROW
+
+    @property
     def lost(self) -> Mapping[str, str]:
-        """Trials that an infrastructure fault took, and why: they have no end and are run again by a resume."""
-        return self._lost
+        """Trials that faults have set aside, and why: they have no end, and a resume runs them again."""
+        return {key: why for key, (_, why) in self._aside.items()}
 
     @property
     def planned(self) -> int | None:
@@ -156,18 +166,17 @@ class Execution:
             return Action.STOP
         if metrics["epoch"] <= state.epochs:
             return Action.CONTINUE
-        self._event += 1
-        self._recorder.epoch(spec, metrics, node=node or self._node, event=self._event)
+        self._events.epoch(state, metrics, node=node)
         self._sweep_runs.report(state, metrics)
+        self._aside_in_a_row, self._newest_epoch = 0, self._events.last
         decision = self._policy.judge(state.run, self.history)
-        if is_due(decision):
-            self._record(Judged(state.spec, decision, state.epochs, self._event))
         if decision.action is Action.STOP:
-            self._end(state, RunStatus.STOPPED, decision.reason, event=self._event)
-        elif decision.action is Action.PAUSE:
+            self._ends(state, RunStatus.STOPPED)
+        self._events.judged(state, decision)
+        if decision.action is Action.PAUSE:
             self.history.pause(state.run)
             self._running.discard(spec.trial_key)
-            self._recorder.flush()
+            self._events.flush()
         return decision.action
 
     def on_end(self, spec: TrialSpec, end: RunEnd) -> None:
@@ -181,43 +190,43 @@ class Execution:
         if end.status == RunStatus.OUT_OF_MEMORY and 0 < state.share < 1:
             self.on_fault(spec, Fault(Cause.GPU_MEMORY, end.reason, end.error))
             return
-        self._event += 1
-        self._end(state, RunStatus(end.status), end.reason, event=self._event, error=end.error)
+        self._ends(state, RunStatus(end.status))
+        self._events.ended(state, end.reason, error=end.error)
 
     def on_fault(self, spec: TrialSpec, fault: Fault) -> None:
-        """A fault that is not the config's took the trial. See `tune.faults` for what follows.
+        """A fault that is not the config's took a running trial. See `tune.faults` for what follows.
 
-        One that is left open gets no end, so that a resume runs it again; after `MAX_LOST` of them no more trials are
-        started.
+        One that is set aside gets no end; after `MAX_IN_A_ROW` of them without a new epoch no more trials are started.
         """
         state, key = self.runs[spec.trial_key], spec.trial_key
-        if not state.run.pending:
+        if key not in self._running:
             return
         self._running.discard(key)
         follows = what_follows(fault, before=state.faults, share=state.share)
         state.faults.append(fault)
         if isinstance(follows, RunEnd):
-            self._event += 1
-            self._end(
-                state, RunStatus(follows.status), follows.reason, event=self._event, error=follows.error
-            )
-        elif isinstance(follows, Leave):
-            self._lost[key] = follows.reason
+            self._ends(state, RunStatus(follows.status))
+            self._events.ended(state, follows.reason, error=follows.error)
+        elif isinstance(follows, Retry):
+            state.share = follows.share or state.share
+            n = len(state.faults)
+            self._events.moved(state, Decision(Action.RETRY, None, follows.share, n=n, reason=follows.reason))
+            self._interrupted.append(state)
         else:
-            self._retry(state, follows)
+            self._set_aside(state, follows)
 
     def tick(self) -> None:
         """Called often by a runner: waiting rows become durable."""
-        self._recorder.tick()
+        self._events.tick()
 
     def flush(self) -> None:
         """Everything becomes durable now."""
-        self._recorder.flush()
+        self._events.flush()
 
     def interrupt(self) -> None:
         """The runner was told to stop: everything becomes durable, and what has not ended stays open for a resume."""
         self._running.clear()
-        self._recorder.flush()
+        self._events.flush()
 
     # ---- moves of the policy ------------------------------------------------------------------------------------
 
@@ -229,16 +238,17 @@ class Execution:
                 raise PolicyError(f"policy {self._policy_name} asks for a further config, and there is none")
             if self._proposals.next(self.history) is None:
                 self.history.exhausted = True
-                self._recorder.exhausted(self._event)
+                self._events.exhausted()
                 return None
             number = self.history.configs
         if problem := start_problem(self.history, move, config=number):
             raise PolicyError(f"policy {self._policy_name} asks for {problem}")
         state, action = self._sweep_runs.open(number, move.replicate, move.stage)
-        self._event += 1
         decision = Decision(action, None, move.statistic, move.threshold, move.n, move.reason)
-        self._record(Judged(state.spec, decision, state.epochs, self._event))
-        self._recorder.flush()  # before the run reports: an epoch without its start has no place in the log
+        self._events.moved(state, decision)
+        return self._go_on(state)
+
+    def _go_on(self, state: RunState) -> TrialSpec:
         self._running.add(state.spec.trial_key)
         return state.spec
 
@@ -246,63 +256,24 @@ class Execution:
         """The search is over: what is paused stays without a score, and the choice is put on record."""
         for state in self.runs.values():
             if state.run.paused:
-                self._event += 1
-                self._end(state, RunStatus.STOPPED, move.reason, event=self._event)
+                self._ends(state, RunStatus.STOPPED)
+                self._events.ended(state, move.reason)
         if move.chosen is not None and not self._chosen:
-            self._event += 1
             state = self._sweep_runs.of(self.history.of(move.chosen)[0])
             decision = Decision(Action.CHOOSE, None, move.statistic, move.threshold, reason=move.reason)
-            self._record(Judged(state.spec, decision, state.epochs, self._event))
-        self._recorder.flush()
+            self._events.moved(state, decision)
+        self._events.flush()
         self.ended = move.reason
 
-    def _retry(self, state: RunState, retry: Retry) -> None:
-        """Put the trial in front of all that the policy might start."""
-        state.share = retry.share or state.share
-        self._event += 1
-        decision = Decision(Action.RETRY, None, retry.share, n=len(state.faults), reason=retry.reason)
-        self._record(Judged(state.spec, decision, state.epochs, self._event))
-        self._recorder.flush()
-        self._interrupted.append(state)
+    # ---- what becomes of a run ----------------------------------------------------------------------------------
 
-    def _end(
-        self, state: RunState, status: RunStatus, reason: str, *, event: int, error: str | None = None
-    ) -> None:
+    def _ends(self, state: RunState, status: RunStatus) -> None:
         self.history.end(state.run, status)
         self._running.discard(state.spec.trial_key)
-        self._record_end(state, reason, event=event, error=error)
 
-    # ---- records ------------------------------------------------------------------------------------------------
-
-    def _repair(self, found: Rebuilt, log: Log) -> None:
-        """Put on record what a crash has kept from it."""
-        for judged in found.judgements:
-            self._record(judged)
-        for key, judged in found.stops.items():
-            if log.ends.get(key, -1) != judged.event:
-                self._record_end(self.runs[key], judged.decision.reason, event=judged.event)
-
-    def _record(self, judged: Judged) -> None:
-        about: dict[str, Any] = {
-            "epoch": judged.epoch,
-            "policy": self._policy_name,
-            "event": judged.event,
-        }
-        self._recorder.decision(judged.spec, judged.decision, **about)
-
-    def _record_end(
-        self, state: RunState, reason: str, *, event: int | None, error: str | None = None
-    ) -> None:
-        assert state.status is not None
-        best_epoch, best_value = state.best or (None, None)
-        self._recorder.run(
-            state.spec,
-            state.status,
-            epochs=state.epochs,
-            best_epoch=best_epoch,
-            best_value=best_value,
-            reason=reason,
-            error=error,
-            wall_seconds=state.seconds,
-            event=event,
-        )
+    def _set_aside(self, state: RunState, follows: SetAside) -> None:
+        n = len(state.faults)
+        state.faults.clear()  # whoever runs it again begins to count anew
+        self._events.moved(state, Decision(Action.SET_ASIDE, None, n=n, reason=follows.reason))
+        self._aside[state.spec.trial_key] = (self._events.last, follows.reason)
+        self._aside_in_a_row += 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from results import RunStatus
 from tune.event_log import Event, Log, Row
+from tune.faults import Fault
 from tune.proposals import Proposals
 from tune.run_state import RunState, SweepRuns
 from tune.schedulers import CONTINUE, SCREEN, Action, Decision, Policy
@@ -77,8 +78,8 @@ class _Replay:
                 self._epoch(event, event.epoch)
             elif event.decision is not None and event.decision["action"] == Action.CHOOSE:
                 self._found.chosen = True
-            elif event.decision is not None and event.decision["action"] == Action.RETRY:
-                self._retry(event.decision)
+            elif event.decision is not None and event.decision["action"] in (Action.RETRY, Action.SET_ASIDE):
+                self._fault(event.decision)
             elif event.decision is not None:
                 self._open(event.decision)
             if event.end is not None:
@@ -92,10 +93,14 @@ class _Replay:
         self._found.stops.pop(row["trial_key"], None)
         return state
 
-    def _retry(self, row: Row) -> None:
-        """The policy has no part in it; a larger share of a GPU is kept."""
-        if row["statistic"] is not None:
-            self._runs.by_key[row["trial_key"]].share = row["statistic"]
+    def _fault(self, row: Row) -> None:
+        """The policy has no part in it. What it cost so far counts, and a larger share of a GPU is kept."""
+        state = self._runs.by_key[row["trial_key"]]
+        if row["action"] == Action.SET_ASIDE:
+            state.faults.clear()  # a resume tries it again as often as it did at first
+        else:
+            state.faults.append(Fault.recorded(row["reason"]))
+            state.share = row["statistic"] or state.share
 
     def _epoch(self, event: Event, row: Row) -> None:
         state = self._runs.by_key.get(row["trial_key"])

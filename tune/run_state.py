@@ -28,7 +28,7 @@ class RunState:
         run: the same in numbers, as the history has it.
         seconds: training time so far.
         share: the share of a GPU that it holds or gets next; 0 = none.
-        faults: that took it since this program was started.
+        faults: that took it since its last new epoch.
     """
 
     spec: TrialSpec
@@ -100,4 +100,5 @@ class SweepRuns:
         """One more epoch of a run; a metric that it did not measure is NaN, never a number."""
         value = metrics.get(self._sweep.metric)
         self.history.report(state.run, math.nan if value is None else float(value))
+        state.faults.clear()
         state.seconds += float(metrics.get("epoch_seconds") or 0.0)

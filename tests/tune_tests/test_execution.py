@@ -19,7 +19,7 @@ from toy_sweeps import (
 )
 
 from results import ConfigRecord, RunStatus, StoreError
-from tune.execution import MAX_LOST, Execution
+from tune.execution import MAX_IN_A_ROW, Execution
 from tune.faults import Cause, Fault
 from tune.recorder import Recorder
 from tune.schedulers import (
@@ -104,7 +104,7 @@ def test_trials_taken_by_a_fault_have_no_end_and_a_resume_runs_them(tmp_path: Pa
     sweep = a_sweep(policy="none", configs=6, seeds=1)
     with new_store(tmp_path / "run", sweep) as store:
         execution = execution_on(sweep, store)
-        for _ in range(MAX_LOST):
+        for _ in range(MAX_IN_A_ROW):
             spec = execution.next_trial()
             assert spec is not None
             execution.on_fault(spec, DISK_FULL)
@@ -113,9 +113,9 @@ def test_trials_taken_by_a_fault_have_no_end_and_a_resume_runs_them(tmp_path: Pa
         assert execution.next_trial() is None, "a full disk would take the next trials as well"
         assert execution.done
         assert not execution.complete
-        assert len(execution.lost) == MAX_LOST
+        assert len(execution.lost) == MAX_IN_A_ROW
         assert store.runs().num_rows == 0
-        assert store.decisions().column("action").to_pylist().count("retry") == MAX_LOST
+        assert store.decisions().column("action").to_pylist().count("retry") == MAX_IN_A_ROW
         drive(execution_on(sweep, store))
         assert store.runs().column("status").to_pylist() == ["finished"] * 6
 

@@ -23,6 +23,7 @@ class Action(StrEnum):
     STOP = "stop"  #: it ends here, without a score; it may be resumed in a later stage
     CHOOSE = "choose"  #: the search is over and this run's config is its choice
     RETRY = "retry"  #: a fault took it, not its config; it goes on from its last epoch. No policy says this
+    SET_ASIDE = "set aside"  #: faults took it again and again; it is run when nothing else is left. No policy says this
 
 
 @dataclass(frozen=True)
