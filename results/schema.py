@@ -16,7 +16,7 @@ import pyarrow as pa
 from results.errors import StoreError
 
 #: raised by one whenever a table or column is added, removed or changes its meaning; `migration.STEPS` says how.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 VERSION_KEY = b"landslide_tune.schema_version"
 _METADATA = {VERSION_KEY: str(SCHEMA_VERSION).encode()}
 

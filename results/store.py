@@ -268,7 +268,6 @@ class ResultsStore:
             log.fold_leftovers()
         except OSError as error:
             raise not_writable(made.run_dir, error) from error
-        log.configs.load()
         return cls(made.run_dir, made.sweep, log, held=made, clock=clock)
 
     def _add(self, name: str, records: Sequence[Any]) -> None:

@@ -75,6 +75,12 @@ def remove_together(paths: Iterable[Path]) -> None:
             path.unlink()
 
 
+def remove_if_possible(path: Path) -> None:
+    """Remove a file whose content is elsewhere; one that is held open (Windows) goes at the next attempt."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
 

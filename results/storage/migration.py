@@ -54,6 +54,11 @@ STEPS: tuple[Step, ...] = (
         reason="the column `event` came to epochs, decisions and runs: the order in which a sweep is replayed. And "
         "`stage` came to decisions. Older rows have null there and are replayed in the order of their arrival.",
     ),
+    Step(
+        version=4,
+        reason="the newest configs wait in a write-ahead file, where version 3 does not look for them: it would meet "
+        "rows of configs that it does not find. Nothing else changed.",
+    ),
 )
 
 

@@ -39,12 +39,14 @@ class RowLog:
         return any(segments.durable_rows >= ROTATE_ROWS for segments in self.tables.values())
 
     def fold_leftovers(self) -> None:
-        """After a crash: turn every leftover write-ahead file into a part.
+        """For a writer: take over the configs, and turn every write-ahead file that a crash left into a part.
 
         Raises:
             OSError: the disk does not take it; nothing is lost.
+            StoreError: configs.parquet cannot be read.
         """
         (self._run_dir / "wal").mkdir(exist_ok=True)
+        self.configs.fold_leftovers()
         for segments in self.tables.values():
             segments.fold_leftovers()
 
@@ -64,11 +66,15 @@ class RowLog:
             raise self._refused(error) from error
 
     def rotate(self) -> None:
-        """Turn every write-ahead file into a part.
+        """Turn every write-ahead file into a part, and bring configs.parquet up to date before that.
 
         Raises:
             StoreError: the disk did not take it; every row is kept.
         """
+        try:
+            self.configs.rotate()  # no part without it: who reads parquet alone must find the config of every row
+        except OSError as error:
+            raise self._refused(error) from error
         self._on_disk(lambda segments: segments.rotate())
 
     def compact(self) -> None:
@@ -98,6 +104,7 @@ class RowLog:
 
     def close(self) -> None:
         """Let go of the write-ahead files as they are; the next writer folds them."""
+        self.configs.close()
         for segments in self.tables.values():
             segments.close()
 

@@ -16,7 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from results.schema import TableSchema
-from results.storage.atomic import remove_leftovers, remove_together, replace_bytes, replace_file
+from results.storage.atomic import (
+    remove_if_possible,
+    remove_leftovers,
+    remove_together,
+    replace_bytes,
+    replace_file,
+)
 from results.storage.migration import conform
 from results.storage.parquet_file import patiently, read_parquet
 from results.storage.parts import Part, current, deduplicated, parts_among
@@ -94,7 +100,7 @@ class Segments:
             rows = pa.Table.from_batches(self._durable, schema=self.table.arrow)
             self._write_part(rows, _part_of(self._wal.path))
         self._wal.close()
-        _remove(self._wal.path)
+        remove_if_possible(self._wal.path)
         self._wal, self._sealed = None, False
         self._durable.clear()
         self.durable_rows = 0
@@ -118,7 +124,7 @@ class Segments:
                 rows = self._conform(read_wal(path, self.table.arrow), path)
                 if rows.num_rows:
                     self._write_part(rows, _part_of(path))
-            _remove(path)
+            remove_if_possible(path)
         done = self.parts()
         remove_together(self._folder / part.name for part in set(done) - set(current(done)))
 
@@ -227,9 +233,3 @@ def _wal_number(path: Path) -> int:
 
 def _part_of(wal: Path) -> Part:
     return Part(_wal_number(wal), _wal_number(wal))
-
-
-def _remove(path: Path) -> None:
-    """Remove a file whose rows are elsewhere; one that is held open (Windows) goes at the next open."""
-    with contextlib.suppress(OSError):
-        path.unlink()

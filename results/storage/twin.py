@@ -186,9 +186,8 @@ def _merge(run_dir: Path, objects: RunObjects, *, theirs_count: bool) -> list[st
             objects.delete(f"{name}/{part}" for part in broken)
             parts = {part: data for part, data in parts.items() if part not in broken}
             segments.adopt(parts, theirs.rows(name, parts), replace=theirs_count)
-    log.configs.load()
     log.configs.adopt(theirs.read_configs(broken_off_is_none=log.configs.exists), replace=theirs_count)
-    log.configs.flush()
+    log.configs.rotate()
     # Not those that broke off: a file of their name is here, and another one.
     return [
         key for key, there in everything.items() if not (run_dir / key).exists() or _has(run_dir, key, there)

@@ -169,8 +169,14 @@ def test_no_row_comes_to_disk_before_its_config(run_dir: Path, monkeypatch: pyte
     store.add_config(ConfigRecord("c0", {"lr": 1.0}, "random"))
     store.add_epoch(epoch_record())
     store.add_decision(decision_record())
+
+    def no_space_for_configs(self: WriteAheadFile, batch: pa.RecordBatch) -> None:
+        if "configs" in self.path.name:
+            raise OSError(28, "No space left on device")
+        REAL_WRITE(self, batch)
+
     with monkeypatch.context() as patch:
-        patch.setattr("results.storage.config_file.replace_file", _no_space)
+        patch.setattr(WriteAheadFile, "append", no_space_for_configs)
         with pytest.raises(
             StoreError, match=r"memory only: configs, epochs \(1\), decisions \(1\)"
         ) as caught:

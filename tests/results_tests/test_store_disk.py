@@ -80,7 +80,9 @@ def test_a_file_system_that_becomes_read_only_keeps_the_rows_in_memory(
     with monkeypatch.context() as patch:
         patch.setattr(WriteAheadFile, "__init__", read_only)
         fill(store)
-        with pytest.raises(StoreError, match=r"Read-only file system.*memory only: epochs \(3\)") as caught:
+        with pytest.raises(
+            StoreError, match=r"Read-only file system.*memory only: configs, epochs \(3\)"
+        ) as caught:
             store.flush()
         assert caught.value.rows_kept
         written = rows_of(store)
