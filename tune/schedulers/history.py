@@ -82,7 +82,9 @@ class History:
         epochs: epochs reported by all runs together.
         finished: runs that ended by themselves.
         finished_epochs: their epochs together.
-        stages: the stages that a run was started or resumed in so far.
+        stages: the stages that a run was started or resumed in so far; since the sweep was last extended, if it was.
+        first_run: so many of the runs had been started when the sweep was last extended; 0 = it never was.
+        spent_before: so many epochs had the search reported by then, those that confirm not counted.
     """
 
     def __init__(self) -> None:
@@ -93,6 +95,8 @@ class History:
         self.finished = 0
         self.finished_epochs = 0
         self.stages: set[str] = set()
+        self.first_run = 0
+        self.spent_before = 0
         self._pending: dict[tuple[int, int], Run] = {}
         self._by_key: dict[tuple[int, int], Run] = {}
         self._by_config: dict[int, list[Run]] = {}
@@ -134,6 +138,24 @@ class History:
             run.screen_epochs = run.epochs
         run.stage, run.status, run.paused = stage, None, False
         self._set_pending(run)
+
+    def begin_again(self) -> None:
+        """The sweep was extended: what the search had closed is open again, and its searcher may have more."""
+        self.stages.clear()
+        self.exhausted = False
+        self.first_run = len(self.runs)
+        self.spent_before = sum(run.epochs for run in self.runs if run.stage != CONFIRM)
+
+    def go_on(self, run: Run) -> None:
+        """A run that had all its epochs before the sweep was extended gets more of them, in its own stage."""
+        if run.status is RunStatus.FINISHED:
+            self.finished -= 1
+            self.finished_epochs -= run.epochs
+        if run.stage == SCREEN or run.screen_epochs is None:
+            run.screen_epochs = run.epochs  # until it has ended, this is what is known of it
+        run.status, run.paused = None, False
+        self._pending.pop((run.config, run.replicate), None)
+        self._pending[run.config, run.replicate] = run
 
     def report(self, run: Run, value: float) -> None:
         """A run reported one more epoch; `value` is NaN where the metric is not defined."""

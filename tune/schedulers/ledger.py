@@ -25,6 +25,7 @@ class Ledger:
         finished, failures: per config, runs with a score and runs that failed.
         used: per config, the replicate that is next; all before it were started.
         fresh: the runs that confirm.
+        fresh_before: so many of them were started before the sweep was last extended.
         run_epochs: epochs of all finished search runs.
     """
 
@@ -37,6 +38,7 @@ class Ledger:
         self.failures: dict[int, int] = {}
         self.used: dict[int, int] = {}
         self.fresh: list[Run] = []
+        self.fresh_before = 0
         self.run_epochs = 0
         self._max_epochs = max_epochs
         self._read = 0
@@ -48,9 +50,10 @@ class Ledger:
 
     def update(self, history: History) -> None:
         """Take in what has happened since the last time."""
-        for run in history.runs[self._read :]:
+        for place, run in enumerate(history.runs[self._read :], self._read):
             if run.replicate >= FIRST_FRESH:
                 self.fresh.append(run)
+                self.fresh_before += place < history.first_run
                 continue
             self.open.append(run)
             self.used[run.config] = max(self.used.get(run.config, 0), run.replicate + 1)

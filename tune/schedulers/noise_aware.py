@@ -4,7 +4,8 @@ Three stages. *Screen*: every config once, on the rungs of `screening.py`. *Allo
 `results.statistics.posterior`, the leader and the challenger that is expected to improve on it most; the less certain
 of the two gets its next evidence, first the rest of its own stopped run, then a fresh replicate in full (top-two
 expected improvement; Qin, Klabjan and Russo 2017, arXiv:1705.10033). *Confirm*: the choice and its closest rival on
-replicates that took no part in choosing.
+replicates that took no part in choosing. A search that is extended goes on from the first stage, chooses again, and
+confirms what it chooses then; what was confirmed before counts for a config that is chosen again.
 
 Decides only; knows neither Ray, nor torch, nor files. The choice is a function of the search's runs alone.
 """
@@ -55,7 +56,7 @@ class NoiseAware:
     def next_move(self, history: History) -> Move:
         """What to do with a free slot."""
         self._ledger.update(history)
-        if self._ledger.fresh:
+        if len(self._ledger.fresh) > self._ledger.fresh_before:
             return self._confirm(history, self._rule(history) or self._nothing_left())
         if self._affordable(history) and (move := self._look(history)):
             return move
@@ -84,20 +85,21 @@ class NoiseAware:
                 return Start(config, replicate, reason)
         if not self._looks_on(history):
             return None
-        spent, share = self._ledger.spent(history), self._screened_share()
+        spent, share = self._ledger.spent(history), self._screened_share(history)
         number = f"config {history.configs} ({history.configs + 1} of at most {self._options.configs})"
         return Start(
             None, 0, f"{number} is screened; {spent} of the {share:.0f} epochs for screening are spent"
         )
 
-    def _screened_share(self) -> float:
-        return _SCREENED_SHARE * self._budget
+    def _screened_share(self, history: History) -> float:
+        """Epochs spent after which no further config is screened: of an extended search half of what came on top."""
+        return history.spent_before + _SCREENED_SHARE * max(self._budget - history.spent_before, 0)
 
     def _looks_on(self, history: History) -> bool:
         """Whether there are further configs to look at, and either epochs to do so or nothing else to find out."""
         if history.exhausted or history.configs >= self._options.configs:
             return False
-        if not history.configs or self._ledger.spent(history) < self._screened_share():
+        if not history.configs or self._ledger.spent(history) < self._screened_share(history):
             return True
         return self._expected_regret(history) < self._options.stop_regret
 
@@ -241,6 +243,9 @@ class NoiseAware:
                     return Start(config, index, reason, CONFIRM, own, mean, int(belief.n[config]))
         if any(run.pending for run in self._ledger.fresh):
             return WAIT
+        reused = sum(run.config == choice for run in self._ledger.fresh[: self._ledger.fresh_before])
+        if reused:
+            why += f"; {reused} of the runs that confirm the choice are from before the sweep was extended"
         return Finish(why, choice, mean, None if rival is None else float(belief.mean[rival]))
 
 

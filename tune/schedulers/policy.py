@@ -108,6 +108,9 @@ class Policy(Protocol):
 
     After a `Start` with ``config=None`` the searcher may turn out to have nothing left: then `History.exhausted` is
     set and the policy is asked again. A policy that answers `Wait` while nothing is pending is at fault.
+
+    A sweep that is extended gets a new policy, made with the new options and told the whole history, which says how far
+    it was (`History.begin_again`); that policy is not asked about what was decided before.
     """
 
     def next_move(self, history: History) -> Move:

@@ -10,9 +10,9 @@ from tune.searchers.base import Observation
 
 
 class GridSearcher:
-    """Goes through `SearchSpace.grid` once; seed and results play no part.
+    """Goes through `SearchSpace.grid` and proposes what was not proposed before; seed and results play no part.
 
-    What was passed of the grid is remembered, so that a sweep walks it once and not once for each suggestion.
+    So it goes on in a space that was widened, whose grid has its old points at other places. What was passed of the grid is remembered, so that a sweep walks it once and not once for each suggestion.
 
     Args:
         points: values per float or integer parameter, at least 1; choices always give all their values.
@@ -35,12 +35,15 @@ class GridSearcher:
         seed: int,
         observed: Sequence[Observation] = (),
     ) -> Config | None:
-        """Propose point `index` of the grid; None past its end."""
+        """Propose the first point of the grid that is new; None once there is none."""
         if space is not self._space:
             self._space, self._passed, self._ahead = space, [], space.grid(self.points)
-        while len(self._passed) <= index:
-            config = next(self._ahead, None)
-            if config is None:
-                return None
+        seen = {config.config_id for config in history}
+        for config in self._passed:
+            if config.config_id not in seen:
+                return config
+        for config in self._ahead:
             self._passed.append(config)
-        return self._passed[index]
+            if config.config_id not in seen:
+                return config
+        return None

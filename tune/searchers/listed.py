@@ -11,7 +11,7 @@ from tune.searchers.base import Observation
 
 
 class ListedSearcher:
-    """Goes through the fixed configs once, in their order; seed and results play no part."""
+    """Goes through the fixed configs in their order and skips those proposed before; seed and results play no part."""
 
     learns: ClassVar[bool] = False
 
@@ -24,7 +24,7 @@ class ListedSearcher:
         seed: int,
         observed: Sequence[Observation] = (),
     ) -> Config | None:
-        """Propose fixed config number `index`; None past the last.
+        """Propose the first fixed config that is new; None once there is none.
 
         Raises:
             SweepError: if the space has no fixed configs.
@@ -34,4 +34,5 @@ class ListedSearcher:
                 f"searcher: 'listed' runs fixed configs, but space {space.name!r} has none; "
                 "add `configs` to the space or use --searcher random"
             )
-        return space.configs[index] if index < len(space.configs) else None
+        seen = {config.config_id for config in history}
+        return next((config for config in space.configs if config.config_id not in seen), None)
