@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,15 +125,29 @@ def open_packed(
             small; the cache folder cannot be written.
     """
     files = find_dataset(Path(root))
+    return open_or_build(fingerprint(files), lambda path: packing.build(files, path, progress), cache_dir)
+
+
+def open_or_build(name: str, build: Callable[[Path], None], cache_dir: Path | None) -> PackedDataset:
+    """Open a cache by its name; where there is none, one process builds it and others wait.
+
+    Args:
+        name: of its folder.
+        build: fills the folder that it is given; called with its lock held.
+        cache_dir: where caches are kept; None = `default_cache_dir()`.
+
+    Raises:
+        DatasetError: from `build`, or the cache folder cannot be written.
+    """
     cache_dir = Path(cache_dir) if cache_dir is not None else default_cache_dir()
-    path = cache_dir / fingerprint(files)
+    path = cache_dir / name
     if packing.is_complete(path):
         return load_packed(path)
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with _locked(path):
             if not packing.is_complete(path):
-                packing.build(files, path, progress)
+                build(path)
     except OSError as error:
         if packing.is_complete(path):  # another machine built the same at the same time
             return load_packed(path)

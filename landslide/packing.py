@@ -83,15 +83,26 @@ def leftovers(cache_dir: Path) -> list[Path]:
     return found
 
 
-def build(files: DatasetFiles, path: Path, progress: Progress | None) -> None:
+def remove_leftovers(cache_dir: Path) -> None:
+    """Remove what killed builds left in a folder of caches."""
+    for leftover in leftovers(cache_dir):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def build(files: DatasetFiles, path: Path, progress: Progress | None, *, origin: str | None = None) -> None:
     """Read every patch once and write the cache to `path`; the caller holds its lock.
+
+    Args:
+        files: of the dataset.
+        path: of the cache.
+        progress: called once per patch.
+        origin: where the dataset is kept, if the files are a copy that will be removed.
 
     Raises:
         DatasetError: all files that cannot be used, together, or too little space; `path` does not exist
             then.
     """
-    for leftover in leftovers(path.parent):
-        shutil.rmtree(leftover, ignore_errors=True)
+    remove_leftovers(path.parent)
     survey = Survey(files)
     temporary = temporary_of(path)
     try:
@@ -103,7 +114,7 @@ def build(files: DatasetFiles, path: Path, progress: Progress | None) -> None:
         problems = survey.conclude()
         if problems:
             raise DatasetError(problems, f"the dataset in {files.root} cannot be used")
-        _write_manifest(temporary, {**writer.manifest(), "root": str(files.root.resolve())})
+        _write_manifest(temporary, {**writer.manifest(), "root": origin or str(files.root.resolve())})
         _put(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -120,9 +120,9 @@ def _restore(run: Run, folder: Path, identity: RunIdentity) -> list[EpochMetrics
     history = restore_state(folder, run.parts(), identity=identity, epochs=run.settings.epochs)
     if not history:
         return history
-    best = _best(history)
-    if (folder / BEST).is_file() and saved_patches_epoch(folder / BEST_PATCHES) == best.epoch:
-        return history
+    best, saved = _best(history), saved_patches_epoch(folder / BEST_PATCHES)
+    if (folder / BEST).is_file() and saved is not None and (saved == best.epoch or saved > len(history)):
+        return history  # those of an epoch to come are of a later life of this run, of which last.pt was lost
     if best is not history[-1]:
         raise ModelError(
             f"{folder}: {BEST} and {BEST_PATCHES} of epoch {best.epoch}, the best of {len(history)}, are not "

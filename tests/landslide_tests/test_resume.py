@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from landslide import EpochMetrics, ModelError, OutOfMemory, PackedDataset, Seeds, TrainSettings, train
+from landslide.resume import saved_epochs
 
 SEEDS = Seeds(init=1, order=2, augment=3)
 LOOP = importlib.import_module("landslide.train")  # the name in the package is the function
@@ -181,6 +182,23 @@ def test_best_files_of_an_older_epoch_that_are_gone_are_an_error_that_says_so(
     (tmp_path / name).unlink()
     with pytest.raises(ModelError, match=r"of epoch 1, the best of 2, are not there"):
         next(run(small_settings(epochs=3), small_data, tmp_path))
+
+
+@pytest.mark.usefixtures("each_epoch_is_better")
+def test_best_files_of_an_epoch_to_come_are_those_that_the_run_makes_again(
+    small_data: PackedDataset, small_settings: MakeSettings, tmp_path: Path
+) -> None:
+    """A copy of the folder elsewhere may have lost the newest last.pt, which comes after the best files there."""
+    list(run(small_settings(epochs=4), small_data, tmp_path / "whole"))
+    list(run(small_settings(epochs=2), small_data, tmp_path / "copy"))
+    older = (tmp_path / "copy" / "last.pt").read_bytes()
+    list(run(small_settings(epochs=4), small_data, tmp_path / "copy"))
+    (tmp_path / "copy" / "last.pt").write_bytes(older)
+    assert [saved_epochs(tmp_path / name) for name in ("whole", "copy", "none")] == [4, 2, 0]
+    assert len(list(run(small_settings(epochs=4), small_data, tmp_path / "copy"))) == 4
+    assert_same_files(tmp_path / "whole", tmp_path / "copy")
+    (tmp_path / "copy" / "last.pt").write_bytes(older[:-1000])
+    assert saved_epochs(tmp_path / "copy") == 0
 
 
 @pytest.mark.parametrize(
