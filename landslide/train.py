@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def train(
     device: str,
     checkpoint_dir: Path | None = None,
     known_epochs: int = 0,
+    on_batch: Callable[[], None] | None = None,
 ) -> Iterator[EpochMetrics]:
     """Train one model and measure it on the validation split after every epoch.
 
@@ -65,6 +66,8 @@ def train(
         checkpoint_dir: created if missing; None keeps nothing on disk.
         known_epochs: epochs up to this number are not yielded, because the caller has their metrics already;
             saved ones after it are yielded first, as they were.
+        on_batch: called whenever the model has been given a batch, in training as well as in validation; for whoever
+            must know that a run which takes hours per epoch still goes on. On a GPU the batch may still be computed.
 
     Yields:
         The metrics of each epoch after `known_epochs`, in order.
@@ -82,6 +85,8 @@ def train(
     with out_of_memory_named(what, device):
         run = prepare_run(settings, seeds, data=data, device=torch.device(device))
         identity = RunIdentity.of(settings, seeds, data_id=data.data_id, device=run.device)
+        for model in {run.model, run.judged()} if on_batch is not None else ():
+            model.register_forward_hook(lambda *_: on_batch())
         history = [] if checkpoint_dir is None else _restore(run, checkpoint_dir, identity)
     yield from (metrics for metrics in history if metrics.epoch > known_epochs)
     while len(history) < settings.epochs and not patience_is_over(history, settings.patience):

@@ -13,6 +13,7 @@ from typing import Any
 
 from search_spaces import Config
 from tune.replicates import Replicate
+from tune.watchdog import Watchdog
 
 
 @dataclass(frozen=True)
@@ -112,16 +113,19 @@ def run_trial(job: TrialJob) -> Iterator[Mapping[str, Any] | RunEnd]:
         set_threads(job.threads)
         settings = TrainSettings.from_mapping(job.settings)
         data = load_packed(Path(job.cache_path))
-        for metrics in train(
-            settings,
-            Seeds(*job.seeds),
-            data=data,
-            device=job.device,
-            checkpoint_dir=Path(job.checkpoint_dir),
-            known_epochs=job.known_epochs,
-        ):
-            epoch = metrics.epoch
-            yield metrics.to_dict()
+        with Watchdog(job.hang_seconds, Path(job.checkpoint_dir)) as watchdog:
+            for metrics in train(
+                settings,
+                Seeds(*job.seeds),
+                data=data,
+                device=job.device,
+                checkpoint_dir=Path(job.checkpoint_dir),
+                known_epochs=job.known_epochs,
+                on_batch=watchdog.beat,
+            ):
+                epoch = metrics.epoch
+                with watchdog.resting():  # whoever asks for the next epoch may take his time
+                    yield metrics.to_dict()
     except Diverged as error:
         yield RunEnd("diverged", str(error))
     except OutOfMemory as error:
