@@ -5,6 +5,7 @@ The order of things lives here; what each step does lives in its own module.
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,14 +39,23 @@ class Place:
         in_process: in this process, without Ray, one after the other.
         address: a running Ray runtime; None starts one here.
         log: tools that Ray's own loggers tell as well, names in `tune.loggers.TOOLS`; no part of the sweep.
+        hang_minutes: a trial that finishes no batch for so long is ended and goes on in another process; 0 = never.
     """
 
     in_process: bool = False
     address: str | None = None
     log: tuple[str, ...] = ()
+    hang_minutes: float = 30.0
+
+    @property
+    def hang_seconds(self) -> float | None:
+        """The same for a worker; None in this process, which is the user's."""
+        return 60.0 * self.hang_minutes if self.hang_minutes and not self.in_process else None
 
     def problems(self) -> list[str]:
         """Everything that is wrong with it, as far as it can be known before anything is started."""
+        if not 0 <= self.hang_minutes < math.inf:
+            return [f"hang_minutes is {self.hang_minutes}; allowed: 0 (never), or more"]
         if self.log and self.in_process:
             return ["log: the loggers are Ray's, and --in-process has no Ray; leave one of the two out"]
         return tool_problems(self.log)
@@ -104,7 +114,7 @@ def run(
         store = open_store(sweep, data, out, resume=resume)
         if store.run_dir != out:
             console.print(f"checkpoints and new rows: {store.run_dir}", markup=False, highlight=False)
-        workplace = Workplace(sweep, data.path, store.run_dir)
+        workplace = Workplace(sweep, data.path, store.run_dir, place.hang_seconds)
         complete = _execute(sweep, workplace, store, slots=slots, console=console, log=place.log)
     report = write_report(store.run_dir)
     complete &= _published(report, out, console)

@@ -17,11 +17,14 @@ class Workplace:
         sweep: what was declared.
         cache_path: folder of the packed dataset.
         run_dir: the sweep's folder.
+        hang_seconds: without a finished batch for so long, a worker ends itself; None = it waits for ever, as the
+            user's own process must, which is not ours to end.
     """
 
     sweep: Sweep
     cache_path: Path
     run_dir: Path
+    hang_seconds: float | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -46,4 +49,5 @@ class Workplace:
             threads=self.sweep.threads,
             known_epochs=known_epochs,
             gpu_share=share,
+            hang_seconds=self.hang_seconds,
         )

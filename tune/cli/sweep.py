@@ -87,6 +87,13 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
     "--in-process", is_flag=True, help="No Ray: one trial after the other in this process, for debugging."
 )
 @click.option(
+    "--hang-minutes",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="End a trial that finishes no batch for so long, and go on with it in another process; 0 = never.",
+)
+@click.option(
     "--log",
     multiple=True,
     metavar="TOOLS",
@@ -103,6 +110,7 @@ def sweep(
     out: Path | None,
     address: str | None,
     in_process: bool,
+    hang_minutes: float,
     log: tuple[str, ...],
     resume: bool,
     pins: tuple[str, ...],
@@ -132,7 +140,7 @@ def sweep(
         outcome = run(
             declared,
             folder,
-            place=Place(in_process, address, tool_names(log)),
+            place=Place(in_process, address, tool_names(log), hang_minutes),
             resume=resume,
             packing=packing,
         )
