@@ -99,7 +99,7 @@ class CudaCard:
         """See `Card`."""
         driver = Path("/proc/driver/nvidia/version")
         told = driver.read_text().splitlines()[0] if driver.is_file() else platform.platform()
-        return f"torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}, {told}"
+        return f"torch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}, {told}"  # type: ignore[no-untyped-call]
 
     def limit(self, allowed: int | None) -> None:
         """See `Card`."""

@@ -1,6 +1,6 @@
 """Runs a sweep on a Ray runtime: hands the trials to Ray Tune, and ends cleanly. Decides nothing.
 
-Ray does processes and resources; it restarts nothing, see `tune.faults`. It does not hold the sweep's state: its loggers are off,
+Ray does processes and resources; it restarts nothing, see `tune.faults`. It does not hold the state: its loggers are off,
 its experiment snapshot is written to a folder that is thrown away, and `Tuner.restore` is never used (it forgets the
 scheduler's rungs and loses rows).
 """

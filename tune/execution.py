@@ -62,7 +62,7 @@ class Execution:
         self._policy = policy or make_policy(sweep.policy, sweep.policy_options())
         self._policy_name = str(getattr(policy, "name", sweep.policy))
         self._proposals = Proposals(sweep, recorder=recorder, recorded=store.configs().to_pylist())
-        share_of = share_of or (lambda config: sweep.gpus_per_trial)
+        share_of = share_of or (lambda config: sweep.gpu_share)
         self._sweep_runs = SweepRuns(sweep, self._proposals, share_of=share_of)
         self.runs, self.history = self._sweep_runs.by_key, self._sweep_runs.history
         self.ended: str | None = None

@@ -14,7 +14,7 @@ from search_spaces import Config
 from tune.errors import SweepError
 from tune.searchers import Searcher, make_searcher
 from tune.space_check import models_of, space_models
-from tune.sweep import Sweep
+from tune.sweep import AUTO, Sweep
 
 
 def prepare(
@@ -55,15 +55,20 @@ def machine_problems(sweep: Sweep) -> list[str]:
         found.append(
             f"cpus_per_trial: a trial asks for {sweep.cpus_per_trial:g} CPUs, this machine has {cpus}; lower it"
         )
-    if sweep.gpus_per_trial > 0:
+    if sweep.device == "cuda":
         import torch
 
-        gpus = torch.cuda.device_count()
-        if sweep.gpus_per_trial > gpus:
+        from landslide.card import find_card
+
+        card = find_card()
+        gpus = 0 if card is None else card.count
+        automatic = sweep.gpus_per_trial == AUTO
+        asks = "auto measures on a GPU" if automatic else f"a trial asks for {sweep.gpu_share:g} GPUs"
+        if sweep.gpu_share > gpus:
             found.append(
-                f"gpus_per_trial: a trial asks for {sweep.gpus_per_trial:g} GPUs, torch {torch.__version__} sees "
-                f"{gpus} on this machine; lower it, use --gpus-per-trial 0 for the CPU, or install a CUDA build "
-                "of torch"
+                f"gpus_per_trial: {asks}, and torch {torch.__version__} sees {gpus} on this machine; "
+                f"{'' if automatic else 'lower it, '}use --gpus-per-trial 0 for the CPU, --address for machines that "
+                "have some, or install a CUDA build of torch and the driver"
             )
     return found
 
@@ -89,10 +94,10 @@ def sweep_models(sweep: Sweep) -> Iterator[TrainSettings]:
     searcher = make_searcher(sweep.searcher, grid_points=sweep.grid_points)
     if searcher.learns:
         return space_models(sweep.space)
-    return models_of(config.values for config in _foreseen(sweep, searcher))
+    return models_of(config.values for config in foreseen(sweep, searcher))
 
 
-def _foreseen(sweep: Sweep, searcher: Searcher) -> Iterator[Config]:
+def foreseen(sweep: Sweep, searcher: Searcher) -> Iterator[Config]:
     """The configs of a sweep whose searcher does not look at results."""
     before: list[Config] = []
     while len(before) < sweep.configs:

@@ -7,6 +7,15 @@ _PARTS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20)
 SHARES = tuple(int(10_000 / parts) / 10_000 for parts in _PARTS)
 
 
+def smallest_share(part: float) -> float:
+    """The smallest share of the ladder that holds a part of a GPU; 1 when none does.
+
+    Args:
+        part: of its memory, above 0.
+    """
+    return min((share for share in SHARES if share >= part), default=1.0)
+
+
 def larger_share(share: float) -> float:
     """The smallest share of the ladder that is at least a third larger; 1 at the end of the ladder.
 

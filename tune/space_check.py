@@ -75,7 +75,7 @@ def model_problems(space: SearchSpace) -> list[str]:
 
 def space_models(space: SearchSpace) -> Iterator[TrainSettings]:
     """Default settings with each combination of architecture, encoder and weights that the space may propose."""
-    return models_of(_projections(space))
+    return models_of(projections(space, MODEL_NAMES, points=2))
 
 
 def models_of(proposed: Iterable[Mapping[str, Value]]) -> Iterator[TrainSettings]:
@@ -96,12 +96,18 @@ def models_of(proposed: Iterable[Mapping[str, Value]]) -> Iterator[TrainSettings
             yield settings
 
 
-def _projections(space: SearchSpace) -> Iterator[Mapping[str, Value]]:
-    """The fixed configs, and the combinations of what decides the model: its names and their parents."""
+def projections(space: SearchSpace, names: Iterable[str], *, points: int) -> Iterator[Mapping[str, Value]]:
+    """The fixed configs, and the combinations of the values of some parameters and their parents.
+
+    Args:
+        space: of which other parameters are left out.
+        names: of the parameters.
+        points: values of each numeric one.
+    """
     yield from (config.values for config in space.configs)
     searched = {parameter.name: parameter for parameter in space.parameters}
     kept: dict[str, Parameter] = {}
-    waiting = [name for name in MODEL_NAMES if name in searched]
+    waiting = [name for name in names if name in searched]
     while waiting:
         parameter = searched[waiting.pop()]
         kept[parameter.name] = parameter
@@ -110,7 +116,7 @@ def _projections(space: SearchSpace) -> Iterator[Mapping[str, Value]]:
         ]
     if kept:
         projected = SearchSpace(space.name, tuple(kept.values()), space.constants)
-        yield from (config.values for config in projected.grid(points=2))
+        yield from (config.values for config in projected.grid(points=points))
     elif space.parameters or not space.configs:
         yield space.constants
 

@@ -35,6 +35,8 @@ USED_BY = {
     "grace": frozenset({"noise-aware", "asha", "successive-halving", "median"}),
     "eta": frozenset({"noise-aware", "asha", "successive-halving"}),
 }
+#: A `gpus_per_trial` that measures what each config needs.
+AUTO = "auto"
 #: Epochs of an adaptive search, in complete runs of each config; and its fresh seeds.
 USUAL_BUDGET, CONFIRMATIONS = 2, 3
 
@@ -65,7 +67,7 @@ class Sweep:
         metric: what runs are judged by, a key of `METRICS`.
         seed: the sweep's seed, from which the configs and all replicates' seeds follow.
         cpus_per_trial: CPU share of a trial; the torch threads of a trial are its whole part, at least 1.
-        gpus_per_trial: GPU share of a trial; 0 trains on the CPU.
+        gpus_per_trial: GPU share of a trial; 0 trains on the CPU, `auto` measures what each config needs.
         max_concurrent: at most so many trials at a time; None lets the resources decide.
     """
 
@@ -86,7 +88,7 @@ class Sweep:
     metric: str = "val_iou"
     seed: int = 0
     cpus_per_trial: float = 1.0
-    gpus_per_trial: float = 0.0
+    gpus_per_trial: float | str = 0.0
     max_concurrent: int | None = None
 
     @property
@@ -107,7 +109,12 @@ class Sweep:
     @property
     def device(self) -> str:
         """`cuda` when trials hold a share of a GPU, else `cpu`."""
-        return "cuda" if self.gpus_per_trial > 0 else "cpu"
+        return "cuda" if self.gpu_share > 0 else "cpu"
+
+    @property
+    def gpu_share(self) -> float:
+        """GPUs of a trial of which nothing was measured: a whole one for `auto`; 0 = none."""
+        return 1.0 if isinstance(self.gpus_per_trial, str) else self.gpus_per_trial
 
     @property
     def planned_seeds(self) -> int:
@@ -233,10 +240,11 @@ class Sweep:
             found.append(f"seed: {self.seed} is out of range; 0 to 2^63 - 1")
         if not (math.isfinite(self.cpus_per_trial) and self.cpus_per_trial > 0):
             found.append(f"cpus_per_trial: {self.cpus_per_trial} is too small; above 0, for example 1")
-        gpus = self.gpus_per_trial
-        if not (0 <= gpus <= 1 or (math.isfinite(gpus) and gpus > 1 and gpus == int(gpus))):
+        gpus = self.gpu_share
+        named = isinstance(self.gpus_per_trial, str) and self.gpus_per_trial != AUTO
+        if named or not (0 <= gpus <= 1 or (math.isfinite(gpus) and gpus > 1 and gpus == int(gpus))):
             found.append(
-                f"gpus_per_trial: {self.gpus_per_trial} is not a share; 0 to 1, or a whole number of GPUs"
+                f"gpus_per_trial: {self.gpus_per_trial} is not a share; auto, 0 to 1, or a whole number of GPUs"
             )
         if self.max_concurrent is not None and self.max_concurrent < 1:
             found.append(f"max_concurrent: {self.max_concurrent} is too small; at least 1")

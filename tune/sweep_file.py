@@ -5,7 +5,7 @@ The only place where a declared sweep is still a nested dict. A sweep file is YA
     sweep: first-try
     space: unet            # a shipped name, a path relative to this file, or the space itself
     data: ../data          # optional, relative to this file
-    configs: 12            # any option of `Sweep`; `seeds: auto` leaves them to the policy
+    configs: 12            # any option of `Sweep`; `auto` is a word for seeds and for gpus_per_trial
     set: {patience: 10}    # values fixed for every config
 """
 
@@ -37,6 +37,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "int": (int, "a whole number"),
     "float": (int | float, "a number"),
     "int | None": (int | None, "a whole number"),
+    "float | str": (int | float | str, "a number or auto"),
 }
 
 
