@@ -19,6 +19,8 @@ ALLOCATE = "allocate"
 CONFIRM = "confirm"
 #: The rest of a stopped run after the search: what did stopping it cost? Also the policy of the decisions of an audit.
 AUDIT = "audit"
+#: The policy of decisions to go on with runs that had all their epochs, because their sweep was given more of them.
+EXTENSION = "extension"
 
 
 class RunStatus(StrEnum):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from results import ResultsStore
+from results.records import EXTENSION
 from tune.recorder import EXHAUSTED
 from tune.schedulers import Action
 
@@ -50,6 +51,7 @@ class Log:
         begun: so many of the configs had their first run started by a version that kept no record of starts.
         exhausted: the searcher had no further config when it was asked after the event of this number; None = it had.
         ends: the number that the recorded end of a trial has, by trial key.
+        extended: after the events of these numbers the sweep was extended, rising.
     """
 
     events: list[Event]
@@ -57,6 +59,7 @@ class Log:
     begun: int
     exhausted: int | None
     ends: Mapping[str, int | None]
+    extended: tuple[int, ...] = ()
 
 
 def read_log(store: ResultsStore, metric: str) -> Log:
@@ -85,6 +88,7 @@ def read_log(store: ResultsStore, metric: str) -> Log:
         begun=_begun(configs, older, numbered),
         exhausted=store.sweep.get(EXHAUSTED),
         ends={end["trial_key"]: end["event"] for end in ends},
+        extended=tuple(int(entry["after_event"]) for entry in store.sweep.get("extensions", ())),
     )
 
 
@@ -116,9 +120,13 @@ def _older(epochs: list[Row], decisions: list[Row], ends: list[Row]) -> list[Eve
 
 
 def _mark_settled(events: list[Event]) -> None:
-    """Rows come to disk epochs first: what lies after the last decision and the last end may lack its decision."""
+    """Rows come to disk epochs first: what lies after the last decision and the last end may lack its decision.
+
+    That a sweep was extended says nothing about the epochs before: the policy had no part in it.
+    """
     for event in reversed(events):
-        if event.decision is not None or event.end is not None:
+        decision = event.decision
+        if event.end is not None or (decision is not None and decision["policy"] != EXTENSION):
             return
         event.settled = False
 

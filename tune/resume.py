@@ -1,7 +1,9 @@
 """Brings the runs of a sweep, and its policy, to where its log ends. Writes nothing; says what the log lacks.
 
-What is on record wins over what the policy says now. The last epochs before a crash may lack their judgement or the end
-that followed from it: there the policy, which has seen the same in the same order, is taken at its word.
+What is on record wins over what the policy says now, and more so after the sweep was extended: the policy has the new
+options from its first judgement on, so that it knows what it would if it had always had them. The last epochs before a
+crash may lack their judgement or the end that followed from it: there the policy, which has seen the same in the same
+order, is taken at its word.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from results import RunStatus
+from results.records import EXTENSION
 from tune.event_log import Event, Log, Row
 from tune.faults import Fault
 from tune.proposals import Proposals
@@ -39,7 +42,7 @@ class Rebuilt:
     """What the log says, and what it lacks.
 
     Args:
-        chosen: the choice is on record.
+        chosen: the choice is on record, and the sweep was not extended since.
         judgements: that are not on record.
         stops: of stopped runs, by trial key; the latest of each, until it is resumed.
     """
@@ -71,7 +74,11 @@ class _Replay:
     def all(self, log: Log) -> Rebuilt:
         for config in range(log.begun):
             self._runs.open(config, 0, SCREEN)
+        extended = [*log.extended]
         for event in log.events:
+            while extended and event.number is not None and event.number > extended[0]:
+                extended.pop(0)
+                self._begin_again()
             if log.exhausted is not None and event.number is not None and event.number > log.exhausted:
                 self._runs.history.exhausted = True
             if event.epoch is not None:
@@ -80,12 +87,20 @@ class _Replay:
                 self._found.chosen = True
             elif event.decision is not None and event.decision["action"] in (Action.RETRY, Action.SET_ASIDE):
                 self._fault(event.decision)
+            elif event.decision is not None and event.decision["policy"] == EXTENSION:
+                self._runs.history.go_on(self._runs.by_key[event.decision["trial_key"]].run)
             elif event.decision is not None:
                 self._open(event.decision)
             if event.end is not None:
                 self._end(event.end)
+        for _ in extended:
+            self._begin_again()
         self._runs.history.exhausted |= log.exhausted is not None
         return self._found
+
+    def _begin_again(self) -> None:
+        self._runs.begin_again()
+        self._found.chosen = False
 
     def _open(self, row: Row) -> RunState:
         config = self._proposals.number(row["config_id"])

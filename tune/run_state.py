@@ -96,6 +96,11 @@ class SweepRuns:
         self.by_key[spec.trial_key] = state
         return state, Action.START
 
+    def begin_again(self) -> None:
+        """The sweep was extended."""
+        self.history.begin_again()
+        self.history.exhausted = self.history.configs >= self._sweep.configs
+
     def report(self, state: RunState, metrics: Mapping[str, Any]) -> None:
         """One more epoch of a run; a metric that it did not measure is NaN, never a number."""
         value = metrics.get(self._sweep.metric)

@@ -19,7 +19,7 @@ from tune.schedulers.policy import PolicyOptions
 #: policy -> option of a sweep -> why it cannot grow.
 _FIXED: Mapping[str, Mapping[str, str]] = {
     "successive-halving": {
-        "configs": "the runs of a replicate halve together, and new ones would have had no part in the rungs behind them",
+        "configs": "the runs of a replicate halve together, and new ones had no part in the rungs behind them",
         "max_epochs": "with more epochs it has further rungs, which runs that have ended went past without waiting",
     },
 }

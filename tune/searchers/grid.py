@@ -12,7 +12,8 @@ from tune.searchers.base import Observation
 class GridSearcher:
     """Goes through `SearchSpace.grid` and proposes what was not proposed before; seed and results play no part.
 
-    So it goes on in a space that was widened, whose grid has its old points at other places. What was passed of the grid is remembered, so that a sweep walks it once and not once for each suggestion.
+    So it goes on in a space that was widened, whose grid has its old points at other places. What was passed of the
+    grid is remembered, so that a sweep walks it once and not once for each suggestion.
 
     Args:
         points: values per float or integer parameter, at least 1; choices always give all their values.
