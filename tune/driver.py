@@ -1,8 +1,8 @@
 """Runs a sweep on a Ray runtime: hands the trials to Ray Tune, and ends cleanly. Decides nothing.
 
-Ray does processes and resources; it restarts nothing, see `tune.faults`. It does not hold the state: its loggers are off,
-its experiment snapshot is written to a folder that is thrown away, and `Tuner.restore` is never used (it forgets the
-scheduler's rungs and loses rows).
+Ray does processes and resources; it restarts nothing, see `tune.faults`. It does not hold the sweep's state: its
+loggers are off, its experiment snapshot is written to a folder that is thrown away, and `Tuner.restore` is never used
+(it forgets the scheduler's rungs and loses rows).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from rich.console import Console
 
 from tune.errors import PolicyError
 from tune.execution import Execution
+from tune.faults import Cause, Fault
 from tune.progress import Progress, shown
 from tune.workplace import Workplace
 
@@ -61,21 +62,50 @@ def run_on_ray(
                 desk = Desk(execution, workplace, on_step=on_step, say=say)
                 loggers = make_loggers(log, desk)
                 try:
-                    _fit(desk, loggers, slots=slots, storage=storage)
+                    while (error := _run_loop(desk, loggers, slots=slots, storage=storage)) is not None:
+                        told = f"warning: Ray gave up: {type(error).__name__}: {error}"
+                        console.print(told, style="yellow", markup=False)
+                        if not _take_back(execution, error):
+                            break
                 finally:
                     for logger in loggers:
                         logger.close()
         except KeyboardInterrupt:
             pass
-        except PolicyError:
-            raise  # a fault of the program, which a resume would meet again; it must not pass for an interruption
-        except RuntimeError as error:  # ray.tune.TuneError and Ray's own errors are all of these
-            console.print(
-                f"warning: Ray gave up: {type(error).__name__}: {error}", style="yellow", markup=False
-            )
     complete = execution.complete
     execution.interrupt()
     return complete
+
+
+def _run_loop(
+    desk: Desk, loggers: Sequence[ray_tune.Callback], *, slots: int, storage: Path
+) -> Exception | None:
+    """Ray Tune's loop until its end; what broke it off, if something did.
+
+    It raises for whatever it does not expect of one trial, such as a process that a node has ended for want of memory.
+    """
+    from ray.exceptions import RayError
+
+    try:
+        _fit(desk, loggers, slots=slots, storage=storage)
+    except PolicyError:
+        raise  # a fault of the program, which a resume would meet again; it must not pass for an interruption
+    except (RuntimeError, OSError, RayError) as error:  # ray.tune.TuneError is a RuntimeError
+        return error
+    return None
+
+
+def _take_back(execution: Execution, error: Exception) -> bool:
+    """Ray's loop broke off and took all running trials with it: whether there is something to go on with in another.
+
+    Each of them gets on, or uses up its retries, so that this comes to an end.
+    """
+    taken = [execution.runs[key].spec for key in execution.running]
+    for spec in taken:
+        execution.on_fault(
+            spec, Fault(Cause.RUNTIME, " ".join(f"{type(error).__name__}: {error}".split())[:300])
+        )
+    return bool(taken)
 
 
 def _fit(desk: Desk, loggers: Sequence[ray_tune.Callback], *, slots: int, storage: Path) -> None:

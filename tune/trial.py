@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -113,12 +114,12 @@ def run_trial(job: TrialJob) -> Iterator[Mapping[str, Any] | RunEnd]:
         set_threads(job.threads)
         settings = TrainSettings.from_mapping(job.settings)
         data = load_packed(Path(job.cache_path))
-        with Watchdog(job.hang_seconds, Path(job.checkpoint_dir)) as watchdog:
+        with Watchdog(job.hang_seconds, Path(job.checkpoint_dir)) as watchdog, _card(job) as device:
             for metrics in train(
                 settings,
                 Seeds(*job.seeds),
                 data=data,
-                device=job.device,
+                device=device,
                 checkpoint_dir=Path(job.checkpoint_dir),
                 known_epochs=job.known_epochs,
                 on_batch=watchdog.beat,
@@ -138,3 +139,12 @@ def run_trial(job: TrialJob) -> Iterator[Mapping[str, Any] | RunEnd]:
         early = epoch < settings.epochs
         why = f"no better epoch in {settings.patience}" if early else f"ran all {settings.epochs} epochs"
         yield RunEnd("finished", why)
+
+
+def _card(job: TrialJob) -> AbstractContextManager[str]:
+    """The device to train on; of a GPU, whose memory this process may use within the block up to the trial's share."""
+    if job.gpu_share == 0:
+        return nullcontext(job.device)
+    from landslide.card import share_of_card
+
+    return share_of_card(job.gpu_share)
