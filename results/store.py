@@ -15,11 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
 
-import pyarrow as pa
-
 from results.errors import StoreError
 from results.records import ConfigRecord, DecisionRecord, EpochRecord, PatchRecord, RunRecord, ThresholdRecord
 from results.storage.bucket_rows import BucketRows
+from results.storage.extended_sweep import extended, in_order
 from results.storage.location import RunDir, RunUrl, local_copy, locate
 from results.storage.row_log import RowLog
 from results.storage.run_dir import (
@@ -32,6 +31,7 @@ from results.storage.run_dir import (
     read_sweep,
     write_sweep,
 )
+from results.storage.stored_tables import StoredTables
 from results.storage.twin import create_twin, open_twin, read_bucket
 
 #: a row goes to disk at the first call after it is this old (seconds): half of what we promise.
@@ -40,7 +40,7 @@ FLUSH_SECONDS = 0.5
 ROTATE_SECONDS = 30.0
 
 
-class ResultsStore:
+class ResultsStore(StoredTables):
     """A run directory. Make one with `create`, `open` (to write) or `read` (to look).
 
     A row handed to an ``add_*`` method is never lost by an error of the disk: it stays in memory, the
@@ -64,9 +64,9 @@ class ResultsStore:
         held: Locked | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(rows)
         self.run_dir = run_dir
         self.sweep: Mapping[str, Any] = MappingProxyType(dict(sweep))
-        self._rows = rows
         self._lock = held.lock if held else None
         self._mirror = held.mirror if held else None
         self._clock = clock
@@ -173,13 +173,31 @@ class ResultsStore:
                 `sweep.json` is as it was.
         """
         self._log()
-        sweep = noted(self.sweep, facts)
+        self._rewrite(noted(self.sweep, facts), told=facts)
+
+    def extend(
+        self, facts: Mapping[str, Any], *, entry: Mapping[str, Any], forget: Iterable[str] = ()
+    ) -> None:
+        """Change what the sweep set out to do: it is to do more. All at once: a crash leaves all of it or nothing.
+
+        Args:
+            facts: JSON-able, what `sweep.json` says from now on; the sweep's id, name and metric stay.
+            entry: JSON-able, a further one in the list ``extensions``: when, what, from where to where.
+            forget: facts that hold no longer, in a bucket too; those that say that the sweep is over always go.
+
+        Raises:
+            StoreError: as `note`.
+        """
+        self._log()
+        self._rewrite(extended(self.sweep, facts, entry=entry, forget=forget), told=facts)
+
+    def _rewrite(self, sweep: dict[str, Any], *, told: Iterable[str]) -> None:
         if sweep == self.sweep:
             return
         try:
             self.sweep = MappingProxyType(write_sweep(self.run_dir, sweep))
         except OSError as error:
-            raise not_noted(self.run_dir, error, facts) from error
+            raise not_noted(self.run_dir, error, told) from error
         self._upload()
 
     def flush(self) -> None:
@@ -228,37 +246,6 @@ class ResultsStore:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    # ----- reading rows
-
-    def configs(self) -> pa.Table:
-        """configs.parquet: config_id, label, origin, values_json, then one column per parameter."""
-        return self._rows.read_configs()
-
-    def epochs(self) -> pa.Table:
-        """One row per (trial_key, epoch), the last one received."""
-        return self._rows.read("epochs")
-
-    def runs(self) -> pa.Table:
-        """One row per trial_key that has ended, the last one received."""
-        return self._rows.read("runs")
-
-    def decisions(self) -> pa.Table:
-        """One row per (trial_key, epoch, rung, action, event), the last one received."""
-        return self._rows.read("decisions")
-
-    def patches(self) -> pa.Table:
-        """One row per (trial_key, patch_id), the last one received."""
-        return self._rows.read("patches")
-
-    def thresholds(self) -> pa.Table:
-        """One row per (trial_key, threshold), the last one received."""
-        return self._rows.read("thresholds")
-
-    def missing(self, trial_keys: Iterable[str]) -> list[str]:
-        """Those of the planned trials that have not ended in any way, in the given order."""
-        ended = set(self.runs().column("trial_key").to_pylist())
-        return [key for key in trial_keys if key not in ended]
-
     # ----- inside
 
     @classmethod
@@ -281,7 +268,7 @@ class ResultsStore:
 
     def _upload(self) -> None:
         if self._mirror is not None:
-            self._mirror.ask(self._log().files())
+            self._mirror.ask(in_order(self._log().files(), self.sweep))
 
     def _log(self) -> RowLog:
         if self._lock is None or not isinstance(self._rows, RowLog):

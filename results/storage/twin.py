@@ -15,6 +15,7 @@ from typing import Any
 from results.errors import StoreError
 from results.storage.atomic import replace_text
 from results.storage.bucket_rows import BucketRows
+from results.storage.extended_sweep import reconciled
 from results.storage.location import CACHE_VARIABLE, RunUrl, local_copy
 from results.storage.mirror import Mirror
 from results.storage.object_store import RunObjects, Stored
@@ -83,7 +84,7 @@ def open_twin(url: RunUrl) -> Locked:
         try:
             owner, ours_count = _owner(run_dir, objects)
             known = patiently(lambda: _merge(run_dir, objects, theirs_count=not ours_count), str(url))
-            sweep = {**(theirs or {}), **ours} if ours_count else {**ours, **(theirs or {})}
+            sweep = reconciled(theirs, ours, ours_counts=ours_count)
             written = write_sweep(run_dir, sweep)
             # Before any row of this version: it tells older programs to keep out.
             objects.put(SWEEP, sweep_text(written).encode("utf-8"))
@@ -116,7 +117,7 @@ def recorded_sweep(url: RunUrl) -> dict[str, Any] | None:
         StoreError: it cannot be read, or the twin holds another one.
     """
     theirs, ours = _sweeps(url, RunObjects(url), must_exist=False)
-    return theirs or ours or None
+    return reconciled(theirs, ours, ours_counts=False) or None
 
 
 def refuse_occupied_prefix(url: RunUrl, sweep_id: str, objects: RunObjects | None = None) -> None:
