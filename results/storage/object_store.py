@@ -1,4 +1,4 @@
-"""The objects under a run directory's URL: list, get, put, delete, each checked for having arrived whole.
+"""The objects under a URL, such as a run directory's: list, get, put, delete, each checked for having arrived whole.
 
 Moves bytes. What is stored in which order, and what may be replaced, is decided in `mirror.py` and `twin.py`.
 """
@@ -47,7 +47,7 @@ class Stored:
 
 
 class RunObjects:
-    """The objects of one run directory, by their names below its prefix. Every method may be called from any thread.
+    """The objects under one URL, by their names below its prefix. Every method may be called from any thread.
 
     Raises:
         StoreError: the endpoint is not an http(s) URL, or no client can be made. Also raised by every method when
@@ -105,19 +105,38 @@ class RunObjects:
         with ThreadPoolExecutor(_CONNECTIONS) as pool:
             return dict(zip(wanted, pool.map(self.get, wanted), strict=True))
 
-    def put(self, name: str, data: bytes, *, new: bool = False) -> None:
+    def notes(self, name: str) -> dict[str, str]:
+        """What was noted with an object when it was stored; empty if there is none.
+
+        Its content is not read.
+        """
+        from botocore.exceptions import ClientError
+
+        with self._explained(name, "read"):
+            try:
+                answer = self._client.head_object(Bucket=self.url.bucket, Key=self._key(name))
+            except ClientError as error:
+                if code_of(error) not in ("404", "NoSuchKey"):
+                    raise
+                return {}
+        return dict(answer.get("Metadata", {}))
+
+    def put(
+        self, name: str, data: bytes, *, new: bool = False, notes: Mapping[str, str] | None = None
+    ) -> None:
         """Store an object, all or nothing, and make sure that it arrived.
 
         Args:
             name: below the prefix.
             data: the content.
             new: refuse to replace an object. A server that cannot promise that is asked without it.
+            notes: short texts by lower-case names that are stored with it.
 
         Raises:
             FileExistsError: `new`, and another content is there.
         """
         with self._explained(name, "written"):
-            sent = self._send_new(name, data) if new else self._send(name, data)
+            sent = self._send_new(name, data) if new else self._send(name, data, {"Metadata": notes or {}})
         if sent is None:
             if self.get(name) == data:
                 return  # it was ours: the answer to an earlier attempt got lost
@@ -162,13 +181,13 @@ class RunObjects:
                 raise
         return self._send(name, data)
 
-    def _send(self, name: str, data: bytes, condition: Mapping[str, str] | None = None) -> str:
+    def _send(self, name: str, data: bytes, further: Mapping[str, Any] | None = None) -> str:
         answer = self._client.put_object(
             Bucket=self.url.bucket,
             Key=self._key(name),
             Body=data,
             ContentMD5=base64.b64encode(md5(data)).decode("ascii"),
-            **(condition or {}),
+            **(further or {}),
         )
         return str(answer["ETag"]).strip('"')
 
