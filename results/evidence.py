@@ -32,8 +32,8 @@ def search_evidence(runs: Mapping[str, Sequence[RankedRun]], curves: Curves, *, 
     """The finished and the stopped runs of the search as arrays.
 
     A finished run is its best-so-far curve; before its first finite value it is where that value is, because nothing
-    lower was seen of it. A run that was stopped, or was resumed and has not ended yet, is its best value and its last
-    epoch. Failed runs, runs that have not ended, and runs without a finite value are no evidence.
+    lower was seen of it. A run that was stopped, or was resumed or given more epochs and has not ended yet, is its best
+    value and its last epoch. Failed runs, runs that have not ended, and runs without a finite value are no evidence.
 
     Args:
         runs: config_id -> its runs, without those on fresh seeds; the order numbers the configs.
@@ -46,7 +46,7 @@ def search_evidence(runs: Mapping[str, Sequence[RankedRun]], curves: Curves, *, 
         for run in group:
             if run.score is not None:
                 finished.append((config, _best_so_far(curves, run.trial_key, length=length, sign=sign)))
-            elif run.status is RunStatus.STOPPED or run.reopened:
+            elif run.status is RunStatus.STOPPED or run.reopened or run.extended:
                 value = _best_of(curves, run.trial_key, sign)
                 if np.isfinite(value):
                     stopped.append((config, run.epochs, value))

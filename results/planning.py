@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from results.claims import Verdict
+from results.extended import ended_runs
 from results.statistics.power import (
     ExpectedRange,
     difference_detectable,
@@ -102,7 +103,8 @@ def recorded_cost(store: ResultsStore) -> Cost:
 
     The epochs are those of `max_epochs` when no run has finished.
     """
-    finished = store.runs().filter(pc.field("status") == "finished")
+    ended = ended_runs(store.runs(), store.decisions())
+    finished = ended.filter(pc.field("status") == "finished")
     epochs = pc.approximate_median(finished.column("epochs")).as_py() or store.sweep["max_epochs"]
     seconds = store.epochs().column("epoch_seconds")
     median = pc.approximate_median(seconds.filter(pc.is_finite(seconds))).as_py()

@@ -2,6 +2,7 @@
 
 - A run has a score only if it ended by itself (all its epochs, or its own patience): the best value of the
   metric over its epochs. Runs at unequal budgets are never averaged.
+- A run that gets more epochs because the sweep was extended has no score, and is missing, until it has ended again.
 - A run stopped by the policy has no final score; its config is listed after those with final scores, with its
   value at the largest epoch that all its runs reached. That stays so while the run is resumed and under way, because
   the runs that were not stopped are the config's lucky ones; the run itself is missing until it ends.
@@ -18,15 +19,15 @@ Says nothing about which difference is real: that is `verdict.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from results.curves import Curves, read_curves
 from results.evidence import expectations
+from results.extended import choice_of
 from results.naming import descriptions
 from results.plan import Plan
 from results.ranked_config import ConfigState, RankedConfig
@@ -122,12 +123,14 @@ def rank_store(store: ResultsStore) -> Ranking:
 
 def rank_snapshot(seen: Snapshot) -> Ranking:
     """`rank` what was read from a run directory, by its own sweep."""
-    ranking = rank(seen.epochs, seen.runs, seen.configs, Plan.of(seen.sweep))
-    choices = seen.decisions.filter(pc.field("action") == "choose").column("config_id").to_pylist()
-    return replace(ranking, chosen=choices[-1] if choices else None, n_audits=seen.audits.runs)
+    plan = Plan.of(seen.sweep)
+    ranking = rank(seen.epochs, seen.runs, seen.configs, plan, going_on=seen.going_on)
+    return replace(ranking, chosen=choice_of(seen.decisions, seen.sweep), n_audits=seen.audits.runs)
 
 
-def rank(epochs: pa.Table, runs: pa.Table, configs: pa.Table, plan: Plan) -> Ranking:
+def rank(
+    epochs: pa.Table, runs: pa.Table, configs: pa.Table, plan: Plan, *, going_on: Collection[str] = ()
+) -> Ranking:
     """Rank configs by the mean of their runs' final scores, or by their posterior when the plan is adaptive.
 
     Ties keep the order of the config ids.
@@ -137,6 +140,7 @@ def rank(epochs: pa.Table, runs: pa.Table, configs: pa.Table, plan: Plan) -> Ran
         runs: `ResultsStore.runs()`, read before `epochs`: a run that ended has all its epochs there.
         configs: `ResultsStore.configs()`.
         plan: the metric, and how many runs were planned.
+        going_on: the keys of runs that get more epochs because the sweep was extended; `runs` has no end of theirs.
 
     Raises:
         ValueError: unknown metric.
@@ -145,7 +149,7 @@ def rank(epochs: pa.Table, runs: pa.Table, configs: pa.Table, plan: Plan) -> Ran
     if metric not in epochs.column_names:
         raise ValueError(f"metric {metric!r} is not a column of epochs: {', '.join(epochs.column_names)}")
     curves = read_curves(epochs, metric)
-    by_config = read_runs(runs, curves, sign)
+    by_config = read_runs(runs, curves, sign, going_on=going_on)
     labels = dict(
         zip(configs.column("config_id").to_pylist(), configs.column("label").to_pylist(), strict=True)
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ class RankedRun:
         score: best value of the metric in its own direction; None unless it finished with a finite value.
         best_epoch: epoch of that value.
         at_best: the other metrics at that epoch.
+        extended: it had all its epochs when the sweep was given more of them, and has not ended since.
     """
 
     trial_key: str
@@ -46,6 +47,7 @@ class RankedRun:
     score: float | None
     best_epoch: int | None
     at_best: Mapping[str, float]
+    extended: bool = False
 
 
 def finite(value: Any) -> float | None:
@@ -63,13 +65,16 @@ def reopened(end_stage: str, newest_stage: str) -> bool:
     return end_stage == SCREEN and newest_stage != SCREEN
 
 
-def read_runs(runs: pa.Table, curves: Curves, sign: int) -> dict[str, tuple[RankedRun, ...]]:
+def read_runs(
+    runs: pa.Table, curves: Curves, sign: int, *, going_on: Collection[str] = ()
+) -> dict[str, tuple[RankedRun, ...]]:
     """config_id -> its runs by replicate, each with its score if it finished.
 
     Args:
         runs: `ResultsStore.runs()`.
         curves: the epochs of the runs, read after `runs`.
         sign: +1 when higher is better, -1 when lower is.
+        going_on: the keys of runs that get more epochs because the sweep was extended.
     """
     columns = ("trial_key", "status", "stage", "config_id", "replicate")
     ended = {row["trial_key"]: row for row in runs.select(columns).to_pylist()}
@@ -92,6 +97,7 @@ def read_runs(runs: pa.Table, curves: Curves, sign: int) -> dict[str, tuple[Rank
             score=float(curves.values[row]) if row >= 0 else None,
             best_epoch=int(curves.epochs[row]) if row >= 0 else None,
             at_best=curves.at(row) if row >= 0 else {},
+            extended=key in going_on,
         )
         grouped[config_id].append(run)
     return {key: tuple(sorted(group, key=lambda run: run.replicate)) for key, group in grouped.items()}

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from results.audited import Audits, Rows, audits_in, without_audits
+from results.extended import going_on, without_ends
 from results.store import ResultsStore
 
 
@@ -20,7 +21,8 @@ class Snapshot:
 
     Every ended run is there with all its epochs. A run that is under way may have epochs, and no end. The counts
     of the best epochs, `patches` and `thresholds`, are read when they are first asked for: a ranking needs neither,
-    and a large sweep has hundreds of thousands of them. `audits` counts what was left out.
+    and a large sweep has hundreds of thousands of them. `audits` counts what was left out. `going_on` are the runs that
+    get more epochs because the sweep was extended: their old ends are not in `runs` (`extended.py`).
     """
 
     sweep: Mapping[str, Any]
@@ -30,6 +32,7 @@ class Snapshot:
     configs: pa.Table
     store: ResultsStore = field(repr=False, compare=False)
     audits: Audits = field(default_factory=Audits)
+    going_on: frozenset[str] = frozenset()
 
     @cached_property
     def patches(self) -> pa.Table:
@@ -58,12 +61,14 @@ def snapshot(store: ResultsStore) -> Snapshot:
     """
     stored = Rows(store.runs(), store.decisions(), store.epochs())
     rows = without_audits(stored, store.sweep)
+    again = going_on(rows.runs, rows.decisions)
     return Snapshot(
         sweep=store.sweep,
-        runs=rows.runs,
+        runs=without_ends(rows.runs, again),
         decisions=rows.decisions,
         epochs=rows.epochs,
         configs=store.configs(),
         store=store,
         audits=audits_in(stored),
+        going_on=again,
     )

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from results import ResultsStore, RunStatus, StoreError
 from results.curves import read_curves
+from results.extended import ended_runs
 from results.scores import CONFIRM, read_runs
 from results.statistics.proportions import Share
 from results.stopping_claims import StoppedRun, StoppingCost
@@ -230,7 +231,7 @@ def _replay(
 ) -> Counterfactual | None:
     """Replay the runs that reached their end, those of audits among them, seed by seed."""
     sign = 1 if cost.mode == "max" else -1
-    runs, curves = store.runs(), read_curves(store.epochs(), cost.metric)
+    runs, curves = ended_runs(store.runs(), store.decisions()), read_curves(store.epochs(), cost.metric)
     whole: dict[int, list[list[float]]] = defaultdict(list)
     failed: dict[int, int] = defaultdict(int)
     started: dict[int, int] = defaultdict(int)
