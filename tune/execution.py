@@ -193,14 +193,14 @@ class Execution:
         self._ends(state, RunStatus(end.status))
         self._events.ended(state, end.reason, error=end.error)
 
-    def on_fault(self, spec: TrialSpec, fault: Fault) -> None:
-        """A fault that is not the config's took a running trial. See `tune.faults` for what follows.
+    def on_fault(self, spec: TrialSpec, fault: Fault) -> Retry | RunEnd | SetAside | None:
+        """A fault that is not the config's took a trial; says what follows, None if it was not running.
 
         One that is set aside gets no end; after `MAX_IN_A_ROW` of them without a new epoch no more trials are started.
         """
         state, key = self.runs[spec.trial_key], spec.trial_key
         if key not in self._running:
-            return
+            return None
         self._running.discard(key)
         follows = what_follows(fault, before=state.faults, share=state.share)
         state.faults.append(fault)
@@ -214,6 +214,7 @@ class Execution:
             self._interrupted.append(state)
         else:
             self._set_aside(state, follows)
+        return follows
 
     def tick(self) -> None:
         """Called often by a runner: waiting rows become durable."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 
 from landslide import LandslideError
@@ -28,7 +29,8 @@ def run_in_process(execution: Execution, workplace: Workplace, *, on_step: Calla
             try:
                 _run_one(spec, execution, workplace, on_step)
             except (OSError, LandslideError) as error:
-                execution.on_fault(spec, Fault(Cause.STORAGE, f"{type(error).__name__}: {error}"))
+                told = f"{type(error).__name__}: {error}"
+                execution.on_fault(spec, Fault(Cause.STORAGE, told, traceback.format_exc()))
     except KeyboardInterrupt:
         pass
     complete = execution.complete

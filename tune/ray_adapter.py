@@ -6,20 +6,27 @@ loop. All three hold the same `Execution`; Ray's own searcher and scheduler stat
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+import ray
 from ray import tune as ray_tune
-from ray.exceptions import RayTaskError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune.execution import Execution
-from tune.faults import Cause, Fault
-from tune.ray_trial import Spoilt
+from tune.faults import Retry, SetAside
+from tune.ray_faults import error_of, fault_of
+from tune.runtime import alive_nodes
 from tune.schedulers import Action
+from tune.slots import Seats
 from tune.trial import RunEnd, TrialSpec
+from tune.watchdog import take_note
 from tune.workplace import Workplace
+
+#: How often it is asked which nodes there are.
+NODES_SECONDS = 5.0
 
 
 class Desk:
@@ -30,6 +37,7 @@ class Desk:
         workplace: its paths.
         on_step: called on each turn of Ray's loop, for a progress display.
         say: tells the user one line.
+        seats: where trials fit; None = somebody else sees to it that no more are asked for than fit.
     """
 
     def __init__(
@@ -39,9 +47,20 @@ class Desk:
         *,
         on_step: Callable[[], None],
         say: Callable[[str], None],
+        seats: Seats | None = None,
     ) -> None:
         self.execution, self.workplace, self.on_step, self.say = execution, workplace, on_step, say
         self.specs: dict[str, TrialSpec] = {}
+        self.seats, self._nodes_seen = seats, time.monotonic()
+
+    def has_room(self) -> bool:
+        """Whether a trial that is decided on now could start now."""
+        if self.seats is None:
+            return True
+        if time.monotonic() - self._nodes_seen > NODES_SECONDS:
+            self._nodes_seen = time.monotonic()
+            self.seats.refresh(alive_nodes())
+        return self.seats.room()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Desk:
         """There is one desk: Ray copies what it is given, and a copy would hear nothing."""
@@ -61,19 +80,25 @@ class SpecSearcher(Searcher):  # type: ignore[misc]
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial's job; None for not now; FINISHED at the end of the sweep."""
-        execution = self._desk.execution
+        execution, seats = self._desk.execution, self._desk.seats
+        if not self._desk.has_room():
+            return None
         spec = execution.next_trial()
         if spec is None:
             return Searcher.FINISHED if execution.done else None
         self._desk.specs[trial_id] = spec
         known, share = execution.known_epochs(spec), execution.share(spec)
+        if seats is not None:
+            seats.take(trial_id, share)
         job = self._desk.workplace.job(spec, known_epochs=known, share=share)
         return {"job": job.to_dict(), "trial_key": spec.trial_key}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        """Nothing to learn here: the scheduler was told."""
+        """Its seat is free; there is nothing to learn here, the scheduler was told."""
+        if self._desk.seats is not None:
+            self._desk.seats.leave(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the store is the state."""
@@ -116,18 +141,12 @@ class StepCallback(ray_tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial raised, or its process was lost. Ray restarts nothing: what follows is the execution's affair."""
         spec, execution = self._desk.specs[trial.trial_id], self._desk.execution
-        error = trial.get_pickled_error() or trial.get_error()
-        if isinstance(error, RayTaskError) and isinstance(error.cause, Spoilt):
-            execution.on_end(spec, error.cause.end)
-            return
-        if isinstance(error, RayTaskError):
-            fault = Fault(Cause.STORAGE, f"{type(error.cause).__name__}: {error.cause}", str(error))
-        else:
-            fault = Fault(Cause.PROCESS_LOST, type(error).__name__, str(error))
-        execution.on_fault(spec, fault)
-        state = execution.runs[spec.trial_key]
-        if state.run.pending and spec.trial_key not in execution.lost:
-            self._desk.say(f"{spec.trial_key}: {fault.cause}, going on in another process")
+        folder = self._desk.workplace.checkpoints / spec.trial_key
+        found = fault_of(error_of(trial), addresses=_addresses, hang=lambda: take_note(folder))
+        if isinstance(found, RunEnd):
+            execution.on_end(spec, found)
+        elif isinstance(follows := execution.on_fault(spec, found), Retry | SetAside):
+            self._desk.say(f"{spec.trial_key}: {follows.reason}")
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """One turn of Ray's loop has ended."""
@@ -136,3 +155,8 @@ class StepCallback(ray_tune.Callback):  # type: ignore[misc]
             self._desk.on_step()
         except OSError:
             self._desk.on_step = lambda: None  # the terminal is gone; the sweep goes on without a display
+
+
+def _addresses() -> list[str]:
+    """Of the nodes that are alive."""
+    return [node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]]

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+from ray import cloudpickle
 from ray.exceptions import ActorUnavailableError, RayActorError, RayTaskError
 
 from landslide import DatasetError
@@ -34,6 +38,22 @@ _LABEL = re.compile(r"Failure # |The actor died unexpectedly before|[a-z_]+: ")
 _LONGEST = 300
 #: Where the process was, in the text of a `RayActorError`.
 _ADDRESS = re.compile(r"^\s*ip: (\S+)$", re.MULTILINE)
+
+
+def error_of(trial: Any) -> BaseException | str | None:
+    """What broke a trial of Ray's off; its text where Ray keeps no exception, or one that cannot be read here.
+
+    From its folder on the driver: `Trial.get_pickled_error` looks into Ray's storage, to which that is copied later.
+    """
+    with suppress(Exception):  # whatever unpickling the exceptions of others may raise
+        if path := trial.pickled_error_file:
+            error = cloudpickle.loads(Path(path).read_bytes())
+            assert isinstance(error, BaseException)
+            return error
+    with suppress(OSError):
+        if path := trial.error_file:
+            return Path(path).read_text(errors="replace")
+    return None
 
 
 def fault_of(
