@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from results import StoreError
 from results.storage.atomic import remove_leftovers
@@ -23,7 +23,9 @@ from results.storage.kept_checkpoints import NAMES, PATCHES, KeptCheckpoint, epo
 from results.storage.location import RunUrl, local_copy, locate
 from results.storage.object_store import RunObjects
 from results.storage.run_dir import SWEEP
-from tune.trial import TrialJob
+
+if TYPE_CHECKING:
+    from tune.trial import TrialJob
 
 #: A running trial is copied to the bucket at most so often: a node that is lost costs its trials so much work.
 CHECKPOINT_SECONDS = 60.0

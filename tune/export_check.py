@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.errors import ExportError
+from tune.dataset import open_dataset
 
 if TYPE_CHECKING:
     from landslide import Evaluation, PackedDataset
@@ -25,15 +26,15 @@ def recorded_data(sweep: Mapping[str, Any]) -> PackedDataset:
         sweep: `ResultsStore.sweep`, with data_dir, cache_path and data_id.
 
     Raises:
-        DatasetError: neither the cache nor the dataset's folder can be opened.
+        DatasetError: neither the cache nor the dataset can be opened.
         ExportError: the data are not those that the sweep was run on.
     """
-    from landslide import DatasetError, load_packed, open_packed
+    from landslide import DatasetError, load_packed
 
     try:
         data = load_packed(Path(sweep["cache_path"]))
     except DatasetError:
-        data = open_packed(Path(sweep["data_dir"]))
+        data = open_dataset(sweep["data_dir"])
     if data.data_id != sweep["data_id"]:
         raise ExportError(
             f"{sweep['data_dir']} has changed since the sweep (data id {data.data_id}, recorded "

@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 
-from landslide import DatasetError, LandslideError, PackedDataset, TrainSettings, open_packed
+from landslide import DatasetError, LandslideError, PackedDataset, TrainSettings
 from search_spaces import Config
+from tune.dataset import open_dataset
 from tune.errors import SweepError
 from tune.searchers import Searcher, make_searcher
 from tune.space_check import models_of, space_models
@@ -35,7 +36,7 @@ def prepare(
 
     problems = machine_problems(sweep) if on_this_machine else []
     try:
-        data = open_packed(sweep.data_dir, progress=progress)
+        data = open_dataset(sweep.data_dir, progress=progress)
     except DatasetError as error:
         if problems:
             raise SweepError([*problems, *error.problems]) from error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from results import StoreError
 from search_spaces import SpaceError, space_from_mapping
+from tune.dataset import data_place
 from tune.sweep import OPTIONS, Sweep
 
 _NEEDED = ("space", "data_dir", "data_id", "sweep_id")
@@ -33,7 +33,7 @@ def recorded_sweep(stored: Mapping[str, Any]) -> Sweep:
         raise StoreError([f"space: {problem}" for problem in error.problems], heading) from error
     options = {name: stored[name] for name in OPTIONS if name in stored}
     options |= {name: value for name, value in stored.get("resources", {}).items() if name in OPTIONS}
-    sweep = Sweep(space=space, data_dir=Path(stored["data_dir"]), **options)
+    sweep = Sweep(space=space, data_dir=data_place(stored["data_dir"]), **options)
     differences = [
         f"{name}: {stored[name]!r} there, this version has {value!r}; use the version that ran the sweep"
         for name, value in sweep.identity(str(stored["data_id"])).items()

@@ -13,6 +13,7 @@ from results import ResultsStore, StoreError
 from results.storage.admission import refuse_taken, refuse_unwritable, stored_sweep
 from results.storage.location import RunDir
 from results.storage.run_dir import refuse_other
+from tune.dataset import data_source
 from tune.environment import environment
 from tune.sweep import Sweep
 
@@ -63,7 +64,7 @@ def resolved(sweep: Sweep, data: PackedDataset) -> dict[str, Any]:
         "replicates": sweep.planned_seeds,
         **sweep.identity(data.data_id),
         "space": sweep.space.to_dict(),
-        "data_dir": str(sweep.data_dir.resolve()),
+        "data_dir": data_source(sweep.data_dir),
         "cache_path": str(data.path.resolve()),
         "data": {
             "bands": data.bands,

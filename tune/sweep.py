@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from landslide import Seeds, TrainSettings
+from results.storage.location import RunUrl
 from search_spaces import Config, SearchSpace
 from search_spaces.errors import allowed
 from tune.replicates import FIRST_FRESH, Replicate, replicate
@@ -47,7 +48,7 @@ class Sweep:
 
     Args:
         space: what may be tried.
-        data_dir: the dataset's folder.
+        data_dir: the dataset's folder, or its place in a bucket; see `tune.dataset.data_place`.
         name: for people; the space's name when empty.
         configs: how many configs are tried (a space that is finite may hold fewer).
         seeds: replicates of each config, and all configs meet the same seeds; None leaves it to the policy: as many as
@@ -72,7 +73,7 @@ class Sweep:
     """
 
     space: SearchSpace
-    data_dir: Path
+    data_dir: Path | RunUrl
     name: str = ""
     configs: int = 16
     seeds: int | None = None

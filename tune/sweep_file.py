@@ -26,6 +26,7 @@ from search_spaces import (
     space_from_mapping,
 )
 from search_spaces.errors import allowed
+from tune.dataset import DataDir, data_place
 from tune.errors import SweepError
 from tune.sweep import OPTIONS, USED_BY, Sweep
 
@@ -47,23 +48,23 @@ class Declaration:
 
     Args:
         space: the space, with the pinned values in place.
-        data_dir: the dataset's folder, if one was named.
+        data_dir: where the dataset is, if a place was named.
         options: options of `Sweep` by name.
     """
 
     space: SearchSpace
-    data_dir: Path | None
+    data_dir: DataDir | None
     options: Mapping[str, Any]
 
 
 def declare(
-    target: str, *, data_dir: Path | None = None, options: Mapping[str, Any], pins: Mapping[str, Any]
+    target: str, *, data_dir: DataDir | None = None, options: Mapping[str, Any], pins: Mapping[str, Any]
 ) -> Sweep:
     """The sweep that `target` and the options describe, checked by itself.
 
     Args:
         target: a shipped space, a space file or a sweep file.
-        data_dir: the dataset's folder; wins over the file's.
+        data_dir: the dataset's folder or URL; wins over the file's.
         options: options of `Sweep`; they win over the file's. None means not given.
         pins: values fixed for every config (`--set`); they win over the file's.
 
@@ -80,6 +81,11 @@ def declare(
         space = space.pin(name, value)
     folder = data_dir or declared.data_dir
     problems = [] if folder else ["data: no dataset is named; give --data DIR, or `data:` in the sweep file"]
+    if folder:
+        try:
+            data_place(folder)
+        except SweepError as error:
+            problems += error.problems
     if "epochs" in space.names or "epochs" in space.constants:
         problems.append("epochs: every config trains for the same number of epochs; use --max-epochs")
     problems += _wrong_types(given)
@@ -87,7 +93,7 @@ def declare(
         raise SweepError(problems)
     if "configs" not in given and space.configs and not space.parameters:
         given["configs"] = len(space.configs)
-    sweep = Sweep(space=space, data_dir=Path(folder or "."), **given)
+    sweep = Sweep(space=space, data_dir=data_place(folder or "."), **given)
     if problems := [*sweep.problems(), *_late_grace(sweep, given)]:
         raise SweepError(problems)
     return sweep
@@ -132,7 +138,12 @@ def _declaration(path: Path, content: Mapping[str, Any]) -> Declaration:
     data = content.get("data")
     options = {name: value for name, value in content.items() if name not in _OWN_KEYS}
     options["name"] = str(content["sweep"])
-    return Declaration(space, path.parent / str(data) if data else None, options)
+    return Declaration(space, _beside(path, str(data)) if data else None, options)
+
+
+def _beside(path: Path, data: str) -> DataDir:
+    """A URL as it is; a folder as seen from the sweep file."""
+    return data if "://" in data else path.parent / data
 
 
 def _space(path: Path, declared: Any) -> SearchSpace:

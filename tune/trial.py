@@ -6,15 +6,18 @@ Runs in a Ray worker or in the driver's own process; it does not know which, nor
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search_spaces import Config
 from tune.replicates import Replicate
 from tune.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from landslide import TrainSettings
+    from landslide.metrics import EpochMetrics
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class TrialJob:
         gpu_share: the share of a GPU that it holds, of whose memory it may use no more; 0 = none.
         data_source: the dataset's folder or URL, for a node that has no packed copy of it yet.
         data_id: of the dataset that has to be there; empty = it is not checked.
-        checkpoint_url: where the checkpoint folder is kept for other nodes; None = all nodes see `checkpoint_dir`.
+        checkpoint_url: of the run directory, if that is in a bucket: there the checkpoints are kept for other nodes,
+            and a node has its own folder for them; None = all nodes see `checkpoint_dir`.
         hang_seconds: without a finished batch for so long, the process ends itself; None = it waits for ever.
     """
 
@@ -98,35 +102,16 @@ def run_trial(job: TrialJob) -> Iterator[Mapping[str, Any] | RunEnd]:
     Raises:
         OSError, DatasetError: an infrastructure fault, which the config is not to blame for.
     """
-    from landslide import (
-        DatasetError,
-        Diverged,
-        OutOfMemory,
-        Seeds,
-        TrainSettings,
-        load_packed,
-        set_threads,
-        train,
-    )
+    from landslide import DatasetError, Diverged, OutOfMemory, TrainSettings, set_threads
 
     epoch = job.known_epochs
     try:
         set_threads(job.threads)
         settings = TrainSettings.from_mapping(job.settings)
-        data = load_packed(Path(job.cache_path))
-        with Watchdog(job.hang_seconds, Path(job.checkpoint_dir)) as watchdog, _card(job) as device:
-            for metrics in train(
-                settings,
-                Seeds(*job.seeds),
-                data=data,
-                device=device,
-                checkpoint_dir=Path(job.checkpoint_dir),
-                known_epochs=job.known_epochs,
-                on_batch=watchdog.beat,
-            ):
+        with closing(_epochs(job, settings)) as epochs:
+            for metrics in epochs:
                 epoch = metrics.epoch
-                with watchdog.resting():  # whoever asks for the next epoch may take his time
-                    yield metrics.to_dict()
+                yield metrics.to_dict()
     except Diverged as error:
         yield RunEnd("diverged", str(error))
     except OutOfMemory as error:
@@ -139,6 +124,33 @@ def run_trial(job: TrialJob) -> Iterator[Mapping[str, Any] | RunEnd]:
         early = epoch < settings.epochs
         why = f"no better epoch in {settings.patience}" if early else f"ran all {settings.epochs} epochs"
         yield RunEnd("finished", why)
+
+
+def _epochs(job: TrialJob, settings: TrainSettings) -> Generator[EpochMetrics, None, None]:
+    """Train: on the data of this node, from the newest checkpoint, on the trial's share of a GPU, and watched."""
+    from landslide import Seeds, train
+    from tune.checkpoints import checkpoints_of
+    from tune.dataset import dataset_here
+
+    data = dataset_here(job)
+    with (
+        checkpoints_of(job) as kept,
+        Watchdog(job.hang_seconds, kept.folder) as watchdog,
+        _card(job) as device,
+    ):
+        for metrics in train(
+            settings,
+            Seeds(*job.seeds),
+            data=data,
+            device=device,
+            checkpoint_dir=kept.folder,
+            known_epochs=job.known_epochs,
+            on_batch=watchdog.beat,
+        ):
+            with watchdog.resting():  # a bucket, and whoever asks for the next epoch, may take their time
+                kept.saved()
+                yield metrics
+                kept.told()
 
 
 def _card(job: TrialJob) -> AbstractContextManager[str]:
