@@ -35,6 +35,7 @@ COMMANDS = {
     "optuna": ("tune.cli.interop", "optuna"),
     "evaluate": ("tune.cli.model", "evaluate"),
     "predict": ("tune.cli.model", "predict"),
+    "manifest": ("tune.cli.manifest", "manifest"),
 }
 
 
