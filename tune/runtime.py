@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from tune.errors import SweepError
@@ -58,7 +59,8 @@ def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[int]:
         ray.init(**options, runtime_env=runtime_env, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise SweepError(f"address: no Ray runtime at {address or 'this machine'}: {error}") from error
-    try:
-        yield slots_of(sweep, [node["Resources"] for node in ray.nodes() if node["Alive"]])
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # Ray prints what happens to its processes, and our stdout is data
+        try:
+            yield slots_of(sweep, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        finally:
+            ray.shutdown()
