@@ -19,10 +19,11 @@ from landslide import PackedDataset
 from results import ResultsStore, StoreError
 from results.stopping_claims import StoppedRun
 from results.storage.location import RunDir
+from tune.allotment import allotted
 from tune.audit_policy import AuditPolicy
 from tune.errors import SweepError
 from tune.execution import Execution
-from tune.launch import Place, close_store, ray_slots, run_trials
+from tune.launch import Place, close_store, run_trials
 from tune.loggers import logged_sweep
 from tune.prepare import prepare
 from tune.recorded_sweep import recorded_sweep
@@ -47,7 +48,7 @@ class Training:
 
     place: Place = _HERE
     data_dir: Path | None = None
-    gpus_per_trial: float | None = None
+    gpus_per_trial: float | str | None = None
     max_concurrent: int | None = None
 
 
@@ -77,7 +78,7 @@ def bring_to_their_end(
     sweep, place = _sweep_now(stored, training), training.place
     data = prepare(sweep, on_this_machine=place.in_process or place.address is None, progress=packing)
     _refuse_other_data(data, sweep, stored)
-    with ray_slots(sweep, place) as slots:
+    with allotted(sweep, place, data=data, console=console) as allotment:
         store = ResultsStore.open(run_dir)
         warn = partial(console.print, "warning:", style="yellow", markup=False, highlight=False)
         try:
@@ -85,8 +86,16 @@ def bring_to_their_end(
             sweep_id, checkpoints = str(stored["sweep_id"]), workplace.checkpoints
             recorder = Recorder(store, sweep_id=sweep_id, checkpoints=checkpoints, warn=warn)
             policy = AuditPolicy(_numbered(drawn, store), reason=reason)
-            execution = Execution(sweep, store, recorder=recorder, node=platform.node(), policy=policy)
-            run_trials(execution, workplace, slots=slots, console=console, log=logged_sweep((), sweep, store))
+            execution = Execution(
+                sweep,
+                store,
+                recorder=recorder,
+                node=platform.node(),
+                policy=policy,
+                share_of=allotment.shares.of,
+            )
+            log = logged_sweep((), sweep, store)
+            run_trials(execution, workplace, allotment=allotment, console=console, log=log)
             for trial_key, why in execution.lost.items():
                 warn(f"{trial_key} has not ended, and the next audit goes on with it: {why}")
         except StoreError as error:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -23,6 +23,7 @@ from tune.errors import PolicyError
 from tune.execution import Execution
 from tune.faults import Cause, Fault
 from tune.progress import Progress, shown
+from tune.slots import Seats
 from tune.workplace import Workplace
 
 if TYPE_CHECKING:
@@ -31,9 +32,18 @@ if TYPE_CHECKING:
     from tune.loggers import LoggedSweep
     from tune.ray_adapter import Desk
 
+#: Trials at a time, where seats say whether one more fits: more than any cluster has room for.
+MOST_TRIALS = 10_000
+
 
 def run_on_ray(
-    execution: Execution, workplace: Workplace, *, slots: int, console: Console, log: LoggedSweep
+    execution: Execution,
+    workplace: Workplace,
+    *,
+    slots: int,
+    console: Console,
+    log: LoggedSweep,
+    seats: Seats | None = None,
 ) -> bool:
     """Run what is missing on the Ray runtime that `ray_runtime` has started or joined.
 
@@ -43,6 +53,7 @@ def run_on_ray(
         slots: trials at a time.
         console: where progress is shown.
         log: the tools that are told as well, if any.
+        seats: where trials fit, on nodes that come and go; None = `slots` of them fit, whatever their shares.
 
     Returns:
         True when the sweep is complete, False when it was interrupted or Ray gave up; nothing recorded is lost.
@@ -59,7 +70,7 @@ def run_on_ray(
     with graceful_signals(), _scratch() as storage:
         try:
             with shown(Progress(execution, slots=slots), console) as on_step:
-                desk = Desk(execution, workplace, on_step=on_step, say=say)
+                desk = Desk(execution, workplace, on_step=on_step, say=say, seats=seats)
                 loggers = make_loggers(log, desk)
                 try:
                     while (error := _run_loop(desk, loggers, slots=slots, storage=storage)) is not None:
@@ -114,15 +125,18 @@ def _fit(desk: Desk, loggers: Sequence[ray_tune.Callback], *, slots: int, storag
     from tune.ray_adapter import SpecScheduler, SpecSearcher, StepCallback
     from tune.ray_trial import LandslideTrial
 
-    sweep = desk.workplace.sweep
-    resources = {"cpu": sweep.cpus_per_trial, "gpu": sweep.gpus_per_trial}
+    cpus = desk.workplace.sweep.cpus_per_trial
+
+    def resources(config: dict[str, Any]) -> ray_tune.PlacementGroupFactory:
+        return ray_tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["job"]["gpu_share"]}])
+
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(LandslideTrial, resources),
         tune_config=ray_tune.TuneConfig(
             search_alg=SpecSearcher(desk),
             scheduler=SpecScheduler(desk),
             num_samples=-1,
-            max_concurrent_trials=slots,
+            max_concurrent_trials=slots if desk.seats is None else MOST_TRIALS,
             reuse_actors=True,
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,10 @@ from rich.console import Console
 from results import ReportPaths, ResultsStore, StoreError, Verdict, write_report
 from results.storage.location import RunDir, RunUrl, locate
 from results.storage.working_copy import publish
+from tune.allotment import Allotment, allotted
 from tune.errors import SweepError
 from tune.execution import Execution
+from tune.gpu_shares import note_shares
 from tune.in_process import run_in_process
 from tune.loggers import LoggedSweep, logged_sweep, tool_problems
 from tune.prepare import prepare
@@ -110,27 +111,15 @@ def run(
     out = locate(out)
     check_run_dir(sweep, out, resume=resume)
     data = prepare(sweep, on_this_machine=place.in_process or place.address is None, progress=packing)
-    with ray_slots(sweep, place) as slots:
+    with allotted(sweep, place, data=data, console=console) as allotment:
         store = open_store(sweep, data, out, resume=resume)
         if store.run_dir != out:
             console.print(f"checkpoints and new rows: {store.run_dir}", markup=False, highlight=False)
         workplace = Workplace(sweep, data.path, store.run_dir, place.hang_seconds)
-        complete = _execute(sweep, workplace, store, slots=slots, console=console, log=place.log)
+        complete = _execute(sweep, workplace, store, allotment=allotment, console=console, log=place.log)
     report = write_report(store.run_dir)
     complete &= _published(report, out, console)
     return Outcome(out, store.run_dir, complete, store.sweep.get("ended"), report.verdict, report)
-
-
-@contextmanager
-def ray_slots(sweep: Sweep, place: Place) -> Iterator[int | None]:
-    """How many trials Ray can run at a time; None for this process."""
-    if place.in_process:
-        yield None
-        return
-    from tune.runtime import ray_runtime
-
-    with ray_runtime(sweep, place.address) as slots:
-        yield slots
 
 
 def _execute(
@@ -138,7 +127,7 @@ def _execute(
     workplace: Workplace,
     store: ResultsStore,
     *,
-    slots: int | None,
+    allotment: Allotment,
     console: Console,
     log: tuple[str, ...],
 ) -> bool:
@@ -150,9 +139,12 @@ def _execute(
         store, sweep_id=str(store.sweep["sweep_id"]), checkpoints=workplace.checkpoints, warn=warn
     )
     try:
-        execution = Execution(sweep, store, recorder=recorder, node=platform.node())
+        note_shares(allotment.shares, store)
+        execution = Execution(
+            sweep, store, recorder=recorder, node=platform.node(), share_of=allotment.shares.of
+        )
         logged = logged_sweep(log, sweep, store)
-        complete = run_trials(execution, workplace, slots=slots, console=console, log=logged)
+        complete = run_trials(execution, workplace, allotment=allotment, console=console, log=logged)
         for trial_key, why in execution.lost.items():
             warn(f"{trial_key} was not finished and will be run again by --resume: {why}")
         if complete:
@@ -167,15 +159,16 @@ def _execute(
 
 
 def run_trials(
-    execution: Execution, workplace: Workplace, *, slots: int | None, console: Console, log: LoggedSweep
+    execution: Execution, workplace: Workplace, *, allotment: Allotment, console: Console, log: LoggedSweep
 ) -> bool:
-    """Run what is missing on the Ray runtime with so many `slots`, or in this process; True when nothing is left."""
-    if slots is None:
+    """Run what is missing on the Ray runtime, or in this process; True when nothing is left."""
+    if allotment.slots is None:
         with shown(Progress(execution, slots=1), console) as on_step:
             return run_in_process(execution, workplace, on_step=on_step)
     from tune.driver import run_on_ray
 
-    return run_on_ray(execution, workplace, slots=slots, console=console, log=log)
+    slots, seats = allotment.slots, allotment.seats
+    return run_on_ray(execution, workplace, slots=slots, seats=seats, console=console, log=log)
 
 
 def close_store(store: ResultsStore, warn: Callable[[str], None]) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from tune.errors import SweepError
-from tune.slots import slots_of
 from tune.sweep import Sweep
 
 #: Ray's own settings, fixed before Ray is imported; each saves time, files or noise.
@@ -30,21 +29,22 @@ _WORKER_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
 _QUIET = (
     "ray.tune.analysis.experiment_analysis",
     "ray.tune.execution.tune_controller",
+    "ray.tune.tune",
     "ray.tune.experiment.trial",
 )
 
 
 @contextmanager
-def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[int]:
-    """A Ray runtime for the sweep; yields how many trials it can run at a time.
+def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[None]:
+    """A Ray runtime for the sweep, for as long as the block.
 
     Args:
-        sweep: what a trial asks for.
+        sweep: how many threads its trials compute with.
         address: None for a runtime of our own on this machine, else `auto` or host:port of a running one, whose nodes
             must see the run directory and the packed dataset under the same paths.
 
     Raises:
-        SweepError: no runtime can be reached, or none of its nodes can hold a trial.
+        SweepError: no runtime can be reached.
     """
     os.environ.update({name: os.environ.get(name, value) for name, value in _RAY_ENVIRONMENT.items()})
     import ray
@@ -53,7 +53,7 @@ def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[int]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     options: dict[str, Any] = {"address": address}
     if address is None:
-        options = {"address": "local", "include_dashboard": False}
+        options = {"address": "local", "include_dashboard": False, **_other_cards()}
     runtime_env = {"env_vars": {**_WORKER_ENVIRONMENT, "OMP_NUM_THREADS": str(sweep.threads)}}
     try:
         ray.init(**options, runtime_env=runtime_env, log_to_driver=False, logging_level=logging.ERROR)
@@ -61,6 +61,21 @@ def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[int]:
         raise SweepError(f"address: no Ray runtime at {address or 'this machine'}: {error}") from error
     with redirect_stdout(sys.stderr):  # Ray prints what happens to its processes, and our stdout is data
         try:
-            yield slots_of(sweep, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+            yield
         finally:
             ray.shutdown()
+
+
+def alive_nodes() -> dict[str, Mapping[str, float]]:
+    """What each node that is alive has of `CPU`, `GPU` and so on, by the node's id."""
+    import ray
+
+    return {node["NodeID"]: node["Resources"] for node in ray.nodes() if node["Alive"]}
+
+
+def _other_cards() -> dict[str, int]:
+    """How many GPUs this machine has, when they are not CUDA's; those Ray finds by itself."""
+    from landslide.card import CARD_VARIABLE, find_card
+
+    card = find_card() if CARD_VARIABLE in os.environ else None
+    return {} if card is None else {"num_gpus": card.count}

@@ -128,6 +128,8 @@ class Seats:
 
     def room(self) -> bool:
         """Whether a further trial should be asked for now."""
+        if not self._seats:
+            return True  # even on no node: what waits then is what an autoscaler brings a node for
         if self.most is not None and len(self._seats) >= self.most:
             return False
         if any(seat.node is None for seat in self._seats.values()):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tune.cli.sweep import gpu_share
 from tune.cli.terminal import print_json
 
 if TYPE_CHECKING:
@@ -28,7 +29,12 @@ if TYPE_CHECKING:
 @click.option("--replays", type=int, default=200, show_default=True, help="Random orders of arrival.")
 @click.option("--workers", type=int, help="For the replay: runs at a time [default: as in the sweep, or 4].")
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), help="Where the dataset is now.")
-@click.option("--gpus-per-trial", type=float, help="GPU share of a run [default: the sweep's].")
+@click.option(
+    "--gpus-per-trial",
+    callback=gpu_share,
+    metavar="auto|F",
+    help="GPU share of a run [default: the sweep's].",
+)
 @click.option("--max-concurrent", type=int, help="At most so many runs at a time [default: as in the sweep].")
 @click.option("--address", help="A running Ray runtime: auto or HOST:PORT [default: one of our own, here].")
 @click.option("--in-process", is_flag=True, help="No Ray: one run after the other in this process.")
@@ -38,7 +44,7 @@ def audit(
     address: str | None,
     in_process: bool,
     data_dir: Path | None,
-    gpus_per_trial: float | None,
+    gpus_per_trial: float | str | None,
     max_concurrent: int | None,
     as_json: bool,
     **asked: Any,

@@ -24,6 +24,16 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
         raise click.BadParameter(f"{value!r} is neither auto nor a whole number") from error
 
 
+def gpu_share(context: click.Context, parameter: click.Parameter, value: str | None) -> float | str | None:
+    """A share of a GPU, or `auto`."""
+    if value is None or value == "auto":
+        return value
+    try:
+        return float(value)
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is neither auto nor a number") from error
+
+
 @click.command()
 @click.argument("target", metavar="NAME_OR_FILE")
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), help="The dataset's folder.")
@@ -77,7 +87,11 @@ def _seeds(context: click.Context, parameter: click.Parameter, value: str | None
     "--cpus-per-trial", type=float, help="CPU share of a trial, and its torch threads [default: 1]."
 )
 @click.option(
-    "--gpus-per-trial", type=float, help="GPU share of a trial, for example 0.25; 0 is CPU [default: 0]."
+    "--gpus-per-trial",
+    callback=gpu_share,
+    metavar="auto|F",
+    help="GPU share of a trial, of whose memory it gets no more, for example 0.25; auto measures what each config "
+    "needs, once per machine; 0 is CPU [default: 0].",
 )
 @click.option(
     "--max-concurrent", type=int, help="At most so many trials at a time [default: as many as fit]."

@@ -1,0 +1,87 @@
+"""How much of a machine or a cluster each trial of a sweep gets, and where they fit: known before the first starts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from landslide import PackedDataset
+from tune.demand import demands_of
+from tune.gpu_shares import MOST_MEASURED, Shares, announcement, refuse_too_large, told
+from tune.slots import Seats, slots_of
+from tune.sweep import AUTO, Sweep
+
+if TYPE_CHECKING:
+    from tune.launch import Place
+
+
+@dataclass(frozen=True)
+class Allotment:
+    """Where trials run, and with how much of it.
+
+    Args:
+        shares: of a GPU, for each config.
+        slots: trials that can run at a time; None = in this process, one after the other.
+        seats: where they fit; None = in this process.
+    """
+
+    shares: Shares
+    slots: int | None = None
+    seats: Seats | None = None
+
+
+@contextmanager
+def allotted(sweep: Sweep, place: Place, *, data: PackedDataset, console: Console) -> Iterator[Allotment]:
+    """Start or join the runtime on which the sweep runs, for as long as the block, and measure what is to be measured.
+
+    In this process nothing is measured: there, a trial has the GPU to itself.
+
+    Args:
+        sweep: that is to be run.
+        place: where.
+        data: its dataset.
+        console: told what is measured, and what came of it.
+
+    Raises:
+        SweepError: no runtime can be reached, none of its nodes can hold a trial, or no config fits a GPU.
+    """
+    if place.in_process:
+        yield Allotment(Shares(sweep, data))
+        return
+    from tune.runtime import alive_nodes, ray_runtime
+
+    with ray_runtime(sweep, place.address):
+        nodes = alive_nodes()
+        shares = Shares(sweep, data)
+        slots_of(sweep, list(nodes.values()))  # before anything is measured: can one trial run at all?
+        if sweep.gpus_per_trial == AUTO:
+            shares = _measured(shares, console)
+        slots = slots_of(sweep, list(nodes.values()), share=shares.smallest)
+        if sweep.gpus_per_trial == AUTO:
+            console.print(f"  up to {slots} trials at a time", highlight=False)
+        seats = Seats(sweep.cpus_per_trial, shares.smallest, sweep.max_concurrent)
+        seats.refresh(nodes)
+        yield Allotment(shares, slots, seats)
+
+
+def _measured(shares: Shares, console: Console) -> Shares:
+    """The shares of a sweep that wants them measured."""
+    from tune.probe_tasks import answers_on_ray
+    from tune.runtime import alive_nodes
+
+    demands = demands_of(shares.sweep, shares.data)
+    chosen = demands[:MOST_MEASURED]
+    console.print(announcement(len(chosen), len(demands) - len(chosen)), markup=False, highlight=False)
+    started, answers = time.monotonic(), []
+    for answer in answers_on_ray(chosen, alive_nodes()):
+        console.print(told(answer), markup=False, highlight=False, soft_wrap=True)
+        answers.append(answer)
+    console.print(f"  took {time.monotonic() - started:.0f} s", highlight=False)
+    if len(chosen) == len(demands):
+        refuse_too_large(answers)
+    return Shares.of_answers(shares.sweep, shares.data, answers)
