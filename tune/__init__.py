@@ -13,11 +13,12 @@ from tune.errors import SweepError
 
 if TYPE_CHECKING:
     from tune.launch import Outcome, Place, run
+    from tune.recorded_sweep import load_sweep
     from tune.shipping import Shipment, ship
     from tune.sweep import Sweep
     from tune.sweep_file import declare
 
-__all__ = ["Outcome", "Place", "Shipment", "Sweep", "SweepError", "declare", "run", "ship"]
+__all__ = ["Outcome", "Place", "Shipment", "Sweep", "SweepError", "declare", "load_sweep", "run", "ship"]
 
 _HOMES = {
     "Outcome": "tune.launch",
@@ -25,6 +26,7 @@ _HOMES = {
     "Shipment": "tune.shipping",
     "Sweep": "tune.sweep",
     "declare": "tune.sweep_file",
+    "load_sweep": "tune.recorded_sweep",
     "run": "tune.launch",
     "ship": "tune.shipping",
 }

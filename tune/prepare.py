@@ -7,7 +7,7 @@ one patch of this size, its pretrained weights are on this machine.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from landslide import DatasetError, LandslideError, PackedDataset, TrainSettings
 from search_spaces import Config
@@ -19,7 +19,11 @@ from tune.sweep import AUTO, Sweep
 
 
 def prepare(
-    sweep: Sweep, *, on_this_machine: bool, progress: Callable[[int, int], None] | None
+    sweep: Sweep,
+    *,
+    on_this_machine: bool,
+    progress: Callable[[int, int], None] | None,
+    recorded: Sequence[Config] = (),
 ) -> PackedDataset:
     """Open the dataset and make sure that every config of the sweep can be trained on it.
 
@@ -27,6 +31,7 @@ def prepare(
         sweep: checked by itself already.
         on_this_machine: trials run here, so that this machine's CPUs and GPUs are what counts.
         progress: told how many of how many patches are packed, when the cache has to be built.
+        recorded: the configs that a sweep that is resumed has proposed already.
 
     Raises:
         DatasetError: the dataset cannot be used; every problem.
@@ -42,7 +47,7 @@ def prepare(
             raise SweepError([*problems, *error.problems]) from error
         raise
     problems += [f"{sweep.data_dir}: {problem}" for problem in data_problems(data)]
-    problems += build_problems(sweep_models(sweep), data)
+    problems += build_problems(sweep_models(sweep, recorded), data)
     if problems:
         raise SweepError(problems)
     return data
@@ -87,20 +92,25 @@ def build_problems(models: Iterable[TrainSettings], data: PackedDataset) -> list
     return list(found)
 
 
-def sweep_models(sweep: Sweep) -> Iterator[TrainSettings]:
+def sweep_models(sweep: Sweep, recorded: Sequence[Config] = ()) -> Iterator[TrainSettings]:
     """Default settings with each architecture, encoder and weights that the sweep will train.
 
     Where proposals depend on results, those that it may train: all that the space can propose.
+
+    Args:
+        sweep: that is to be run.
+        recorded: the configs that it has proposed already.
     """
     searcher = make_searcher(sweep.searcher, grid_points=sweep.grid_points)
     if searcher.learns:
         return space_models(sweep.space)
-    return models_of(config.values for config in foreseen(sweep, searcher))
+    return models_of(config.values for config in foreseen(sweep, searcher, recorded))
 
 
-def foreseen(sweep: Sweep, searcher: Searcher) -> Iterator[Config]:
-    """The configs of a sweep whose searcher does not look at results."""
-    before: list[Config] = []
+def foreseen(sweep: Sweep, searcher: Searcher, recorded: Sequence[Config] = ()) -> Iterator[Config]:
+    """The configs of a sweep whose searcher does not look at results, the recorded ones first."""
+    before = [*recorded]
+    yield from before
     while len(before) < sweep.configs:
         config = searcher.suggest(len(before), before, space=sweep.space, seed=sweep.seed)
         if config is None:

@@ -31,7 +31,7 @@ class Proposals:
     def __init__(self, sweep: Sweep, *, recorder: Recorder, recorded: Sequence[Mapping[str, Any]]) -> None:
         self._sweep, self._recorder = sweep, recorder
         self._searcher = make_searcher(sweep.searcher, grid_points=sweep.grid_points)
-        self.configs = _restored(sweep, recorded)
+        self.configs = restored(sweep, recorded)
         self._number = {config.config_id: number for number, config in enumerate(self.configs)}
 
     def number(self, config_id: str) -> int:
@@ -62,8 +62,12 @@ class Proposals:
         return config
 
 
-def _restored(sweep: Sweep, recorded: Sequence[Mapping[str, Any]]) -> list[Config]:
-    """Configs as they were recorded."""
+def restored(sweep: Sweep, recorded: Sequence[Mapping[str, Any]]) -> list[Config]:
+    """Configs as they were recorded.
+
+    Raises:
+        StoreError: as `Proposals`.
+    """
     configs, problems = [], []
     for row in recorded:
         where = f"config {row['config_id']}"

@@ -6,52 +6,70 @@ Writes sweep.json through the store; holds no rows.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from landslide import PackedDataset
 from results import ResultsStore, StoreError
 from results.storage.admission import refuse_taken, refuse_unwritable, stored_sweep
-from results.storage.location import RunDir
+from results.storage.location import RunDir, local_copy
 from results.storage.run_dir import refuse_other
+from search_spaces import Config
 from tune.dataset import data_source
 from tune.environment import environment
-from tune.sweep import Sweep
+from tune.extension import changes, extension_of
+from tune.proposals import restored
+from tune.sweep import Sweep, derived_options
 
-#: Options whose defaults depend on the policy.
-_BY_POLICY = frozenset({"seeds", "budget_epochs", "stop_regret", "confirm"})
+
+@dataclass(frozen=True)
+class Found:
+    """What a run directory holds already.
+
+    Args:
+        configs: the recorded configs, in the order in which they were proposed.
+        ended: what ended the search, when everything of the declared sweep was run; None while something is missing.
+    """
+
+    configs: tuple[Config, ...] = ()
+    ended: str | None = None
 
 
-def check_run_dir(sweep: Sweep, out: RunDir, *, resume: bool) -> None:
+def check_run_dir(sweep: Sweep, out: RunDir, *, resume: bool) -> Found:
     """Refuse a place that cannot take the sweep, as far as that is known before the dataset is opened.
 
     Raises:
-        StoreError: it holds another sweep, or this one without `resume`, or none with it; or it cannot be written,
-            or its server does not answer.
+        StoreError: it holds another sweep that the declared one does not extend, or this one without `resume`, or none
+            with it; or it cannot be written, or its server does not answer.
     """
-    stored = _stored(out) if resume else stored_sweep(out)
-    if stored is None:
-        refuse_taken(out, "")
-    else:
-        differences = _differences(sweep.identity(str(stored.get("data_id"))), stored)
-        if differences:
-            raise StoreError(differences, f"{out} holds another sweep")
-        if not resume:
-            refuse_other(str(out), stored, str(stored["sweep_id"]))
+    if not resume:
+        _refuse_taken(sweep, out)
+        refuse_unwritable(out)
+        return Found()
+    stored = _stored(out)
+    store = _reader(out)
+    extension = extension_of(sweep, stored, store)
+    configs = restored(sweep, store.configs().to_pylist())
     refuse_unwritable(out)
+    ended = stored.get("ended") if extension is None else None
+    return Found(tuple(configs), None if ended is None else str(ended))
 
 
 def open_store(sweep: Sweep, data: PackedDataset, out: RunDir, *, resume: bool) -> ResultsStore:
-    """Make the run directory, or open the one of the same sweep.
+    """Make the run directory, or open the one that holds the sweep, or what the sweep extends.
 
     Raises:
         StoreError: it holds another sweep, or this one without `resume`, or cannot be written.
     """
     if not resume:
         return ResultsStore.create(out, resolved(sweep, data))
-    stored = _stored(out)
-    if stored["sweep_id"] != sweep.sweep_id(data.data_id):
-        differences = _differences(sweep.identity(data.data_id), stored)
-        raise StoreError(differences, f"{out} holds another sweep, which cannot be resumed with this")
+    there = _stored(out).get("data_id")
+    if there != data.data_id:
+        raise StoreError(
+            f"data_id: {there!r} there, {data.data_id!r} here: {sweep.data_dir} is not the dataset that the recorded "
+            "runs were trained on; give --data DIR with that one, or choose another --out",
+            f"{out} holds a sweep of other data",
+        )
     return ResultsStore.open(out)
 
 
@@ -63,6 +81,7 @@ def resolved(sweep: Sweep, data: PackedDataset) -> dict[str, Any]:
         "mode": sweep.mode,
         "replicates": sweep.planned_seeds,
         **sweep.identity(data.data_id),
+        "derived": derived_options(sweep),
         "space": sweep.space.to_dict(),
         "data_dir": data_source(sweep.data_dir),
         "cache_path": str(data.path.resolve()),
@@ -86,14 +105,26 @@ def _stored(out: RunDir) -> Mapping[str, Any]:
     return stored_sweep(out) or ResultsStore.read(out).sweep
 
 
-def _differences(declared: Mapping[str, Any], stored: Mapping[str, Any]) -> list[str]:
-    """Where the two differ. Under another policy the defaults of its options differ too, which is not told."""
-    different = [name for name, value in declared.items() if stored.get(name) != value]
-    if "policy" in different:
-        different = [name for name in different if name not in _BY_POLICY]
-    return [
-        f"{name}: {stored.get(name)!r} there, {declared[name]!r} here; "
-        + (f"give --policy {stored.get(name)}" if name == "policy" else "repeat what was given then")
-        + ", or choose another --out"
-        for name in different
+def _reader(out: RunDir) -> ResultsStore:
+    """The rows that are recorded there; those of the local copy where nothing has come to the bucket yet."""
+    try:
+        return ResultsStore.read(out)
+    except StoreError:
+        return ResultsStore.read(local_copy(out))
+
+
+def _refuse_taken(sweep: Sweep, out: RunDir) -> None:
+    stored = stored_sweep(out)
+    if stored is None:
+        refuse_taken(out, "")
+        return
+    differences = [
+        f"{name}: {there!r} there, {here!r} here; repeat what was given then, or choose another --out"
+        for name, (there, here) in changes(sweep, stored).items()
     ]
+    if differences:
+        raise StoreError(
+            [*differences, f"to go on with it, or to extend it: landslide-tune sweep --resume --out {out}"],
+            f"{out} holds another sweep",
+        )
+    refuse_other(str(out), stored, str(stored["sweep_id"]))

@@ -252,6 +252,11 @@ class Sweep:
         return found
 
 
+def derived_options(sweep: Sweep) -> list[str]:
+    """Options that nobody gave and whose value follows from others: in an extended sweep they follow the new ones."""
+    return ["budget_epochs"] if sweep.budget_epochs is None and sweep.policy in ADAPTIVE else []
+
+
 def seeds_of(replicate: Replicate) -> Seeds:
     """A replicate's seeds in the trial's terms."""
     return Seeds(init=replicate.seed_init, order=replicate.seed_order, augment=replicate.seed_augment)
