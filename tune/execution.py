@@ -208,7 +208,7 @@ class Execution:
             self._ends(state, RunStatus(follows.status))
             self._events.ended(state, follows.reason, error=follows.error)
         elif isinstance(follows, Retry):
-            state.share = follows.share or state.share
+            self._sweep_runs.grow(state, follows.share)
             n = len(state.faults)
             self._events.moved(state, Decision(Action.RETRY, None, follows.share, n=n, reason=follows.reason))
             self._interrupted.append(state)

@@ -115,7 +115,7 @@ class _Replay:
             state.faults.clear()  # a resume tries it again as often as it did at first
         else:
             state.faults.append(Fault.recorded(row["reason"]))
-            state.share = row["statistic"] or state.share
+            self._runs.grow(state, row["statistic"])
 
     def _epoch(self, event: Event, row: Row) -> None:
         state = self._runs.by_key.get(row["trial_key"])

@@ -70,6 +70,7 @@ class SweepRuns:
         self._sweep, self._proposals, self._share_of = sweep, proposals, share_of
         self.by_key: dict[str, RunState] = {}
         self.history = History()
+        self._grown: dict[int, float] = {}
 
     def spec(self, config: int, replicate: int, stage: str) -> TrialSpec:
         """The trial of a config on a replicate."""
@@ -83,18 +84,30 @@ class SweepRuns:
         """Begin the run of a config on a replicate, or go on with it."""
         spec = self.spec(config, replicate, stage)
         state = self.by_key.get(spec.trial_key)
+        grown = self._grown.get(config, 0.0)
         if state is not None:
             self.history.reopen(state.run, stage)
-            state.spec = spec
+            state.spec, state.share = spec, max(state.share, grown)
             return state, Action.RESUME
         while self.history.configs <= config:
             self.history.add_config()
         # At once, and not when the policy asks for one more: a replay, which does not ask, must come to the same.
         self.history.exhausted |= self.history.configs >= self._sweep.configs
         run = self.history.start(Run(config, replicate, stage))
-        state = RunState(spec, run, share=self._share_of(spec.config))
+        state = RunState(spec, run, share=max(self._share_of(spec.config), grown))
         self.by_key[spec.trial_key] = state
         return state, Action.START
+
+    def grow(self, state: RunState, share: float | None) -> None:
+        """A trial gets a larger share of a GPU from now on, and so do trials of its config that begin later.
+
+        Args:
+            state: the trial.
+            share: None = as before.
+        """
+        if share is not None:
+            state.share = share
+            self._grown[state.run.config] = max(share, self._grown.get(state.run.config, 0.0))
 
     def begin_again(self) -> None:
         """The sweep was extended."""
