@@ -22,6 +22,8 @@ from results.destinations import Destination
 from results.errors import ExportError
 from results.ranking import RankedConfig, Ranking
 from results.scores import RankedRun
+from results.storage.kept_checkpoints import best_checkpoint
+from results.storage.location import RunDir, locate
 from results.store import ResultsStore
 from results.verdict import judge
 
@@ -61,7 +63,7 @@ class Exported:
 
 
 def pick_model(
-    run_dir: Path,
+    run_dir: RunDir,
     ranking: Ranking,
     config: str | None = None,
     *,
@@ -71,7 +73,7 @@ def pick_model(
     """The checkpoint to ship for a config.
 
     Args:
-        run_dir: the run directory.
+        run_dir: the run directory; from one in a bucket the checkpoint is brought here.
         ranking: from `rank_store`.
         config: id (or its beginning) or label; the verdict's best config when None.
         pick: ``median``: the run whose score is nearest the config's mean, which is what the numbers
@@ -80,6 +82,7 @@ def pick_model(
 
     Raises:
         ExportError: no config has a final score, no such config, or no checkpoint.
+        StoreError: the bucket cannot be read.
     """
     if pick not in PICKS:
         raise ExportError(f"pick {pick!r} is not known: choose one of {', '.join(PICKS)}")
@@ -90,10 +93,11 @@ def pick_model(
             f"config {row.short} has no run that finished (state: {row.state}): choose another --config"
         )
     run, score, why = _picked(row, scored, pick, ranking.sign)
-    path = run_dir / "checkpoints" / run.trial_key / "best.pt"
+    place, path = locate(run_dir), best_checkpoint(run_dir, run.trial_key)
     if not path.is_file():
+        nor_there = "" if isinstance(place, Path) else f", and {place} has none"
         raise ExportError(
-            f"{path} is missing: replicate {run.replicate} kept no checkpoint; choose another --pick"
+            f"{path} is missing{nor_there}: replicate {run.replicate} kept no checkpoint; choose another --pick"
         )
     return PickedModel(path, row.config_id, run.replicate, run.trial_key, score, why + _caveat(row))
 

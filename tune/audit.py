@@ -195,7 +195,7 @@ def _drawn(run_dir: RunDir, store: ResultsStore, plan: AuditPlan) -> tuple[Stopp
             "this cannot be audited",
         )
     drawn = sample_runs(cost, sample=plan.sample, seed=plan.seed)
-    refuse_missing_checkpoints(drawn, local_copy(run_dir) / "checkpoints")
+    refuse_missing_checkpoints(drawn, run_dir)
     return drawn
 
 

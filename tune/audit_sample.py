@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from results import StoreError
 from results.stopping_claims import StoppedRun, StoppingCost
+from results.storage.kept_checkpoints import has_last
+from results.storage.location import RunDir, below
 
 #: Runs that are drawn when nobody says how many.
 USUAL_SAMPLE = 8
@@ -35,15 +36,15 @@ def sample_runs(cost: StoppingCost, *, sample: int | None, seed: int) -> tuple[S
     return (*(begun if wanted else ()), *(new[i] for i in more))
 
 
-def refuse_missing_checkpoints(drawn: Sequence[StoppedRun], checkpoints: Path) -> None:
+def refuse_missing_checkpoints(drawn: Sequence[StoppedRun], run_dir: RunDir) -> None:
     """Raise a `StoreError` that names every drawn run that cannot go on from where it was stopped.
 
     Args:
         drawn: from `sample_runs`.
-        checkpoints: the folder with one folder per trial.
+        run_dir: with their checkpoints; of one in a bucket, they may be there or in its local copy.
     """
-    missing = [checkpoints / run.trial_key / "last.pt" for run in drawn]
-    missing = [path for path in missing if not path.is_file()]
+    lacking = [run.trial_key for run in drawn if not has_last(run_dir, run.trial_key)]
+    missing = [below(run_dir, f"checkpoints/{trial_key}/last.pt") for trial_key in lacking]
     if missing:
         raise StoreError(
             [

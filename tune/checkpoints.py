@@ -10,7 +10,7 @@ import io
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
@@ -195,6 +195,18 @@ def checkpoints_of(job: TrialJob) -> Iterator[TrialFolder]:
         copied.end(keep=drivers)
         raise
     copied.end(keep=drivers)
+
+
+def bring(url: RunUrl, trial_key: str, names: Sequence[str] = NAMES) -> None:
+    """Bring what a bucket keeps of a trial into this machine's copy of the run directory.
+
+    What is there already is replaced: only for a process that knows that the bucket has what it wants.
+
+    Raises:
+        OSError: the bucket cannot be read, or the disk does not take it.
+    """
+    with _as_os_error():
+        KeptCheckpoint(_objects(url), trial_key).fetch(local_copy(url) / "checkpoints" / trial_key, names)
 
 
 @lru_cache(maxsize=4)

@@ -26,6 +26,7 @@ from results import (
     StoreError,
 )
 from results.records import ThresholdRecord
+from results.storage.kept_checkpoints import PATCHES, epoch_of
 from search_spaces import Config
 from tune.schedulers import Decision
 from tune.trial import TrialSpec
@@ -63,6 +64,8 @@ class Recorder:
         sweep_id: the sweep they belong to.
         checkpoints: the folder with one folder per trial.
         warn: told once about rows that could not be written yet.
+        bring: brings the counts of a trial that ran on another node into its folder, and raises OSError when it cannot;
+            None where all nodes see that folder.
         clock: seconds since the epoch; an argument so that tests need no waiting.
     """
 
@@ -73,10 +76,11 @@ class Recorder:
         sweep_id: str,
         checkpoints: Path,
         warn: Callable[[str], None],
+        bring: Callable[[str], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._sweep_id, self._checkpoints = store, sweep_id, checkpoints
-        self._warn, self._clock, self._warned = warn, clock, False
+        self._warn, self._bring, self._clock, self._warned = warn, bring, clock, False
 
     def config(self, config: Config, *, origin: str) -> None:
         """A config was proposed."""
@@ -122,6 +126,7 @@ class Recorder:
     def run(self, spec: TrialSpec, status: RunStatus, **outcome: Any) -> None:
         """A run ended; `outcome` holds epochs, best_epoch, best_value, reason, error, wall_seconds and event."""
         if outcome["best_epoch"] is not None:
+            self._bring_counts(spec, outcome["best_epoch"])
             self._best_counts(spec)
             self.flush()  # before the end is recorded: a run that has ended is never looked at again
         record = RunRecord(**self._who(spec), status=status, timestamp=self._clock(), **outcome)
@@ -147,12 +152,23 @@ class Recorder:
             **seeds,
         }
 
+    def _bring_counts(self, spec: TrialSpec, best_epoch: int) -> None:
+        """Fetch the counts where those here are not of the run's best epoch; without them the run is still recorded."""
+        if self._bring is None:
+            return
+        if epoch_of(self._checkpoints / spec.trial_key / PATCHES) == best_epoch:
+            return
+        try:
+            self._bring(spec.trial_key)
+        except OSError as error:
+            self._warn(f"the counts of {spec.trial_key} could not be fetched: {error}")
+
     def _best_counts(self, spec: TrialSpec) -> None:
         """Copy the counts of the best epoch, per patch and by threshold, that the trial leaves beside its checkpoint.
 
         The epoch is the file's own: that of the weights that the counts belong to, whatever the sweep judges by.
         """
-        path = self._checkpoints / spec.trial_key / "best_patches.npz"
+        path = self._checkpoints / spec.trial_key / PATCHES
         who = (self._sweep_id, spec.trial_key, spec.config.config_id, spec.replicate.index)
         try:
             with np.load(path) as counts:

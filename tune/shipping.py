@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from landslide import set_threads
 from results import (
     Exported,
-    ExportError,
     ResultsStore,
     destination,
     export_model,
@@ -22,7 +20,7 @@ from results import (
     pick_model,
     rank_store,
 )
-from results.storage.location import RunDir, RunUrl, local_copy, locate
+from results.storage.location import RunDir
 from tune.export_check import recorded_data, verify_checkpoint
 from tune.status import sweep_status
 
@@ -57,7 +55,7 @@ def ship(run_dir: RunDir, to: str, shipment: Shipment, *, say: Callable[[str], N
     """Ship a model of a sweep.
 
     Args:
-        run_dir: the sweep; for one in a bucket, the checkpoints of its local copy are taken.
+        run_dir: the sweep; of one in a bucket, the checkpoint is brought here.
         to: a directory or `s3://bucket/prefix`.
         shipment: which model, and how.
         say: told what is being checked, and that the sweep is not over if it is not.
@@ -72,25 +70,13 @@ def ship(run_dir: RunDir, to: str, shipment: Shipment, *, say: Callable[[str], N
     """
     place = destination(to, shipment.endpoint)
     store = ResultsStore.read(run_dir)
-    folder = _with_checkpoints(run_dir)
     ranking = rank_store(store)
     verdict = judge(ranking)
     if not sweep_status(run_dir).over:
         say(_UNFINISHED.format(run_dir=run_dir))
-    picked = pick_model(folder, ranking, shipment.config, pick=shipment.pick, verdict=verdict)
+    picked = pick_model(run_dir, ranking, shipment.config, pick=shipment.pick, verdict=verdict)
     facts = manifest_facts(store, ranking, picked, verdict)
     say(f"checking {picked.path} on the validation split: {picked.why}")
     set_threads(int(store.sweep.get("threads", 1)))  # another number of threads gives other bits
     verify_checkpoint(picked.path, recorded_data(store.sweep), facts["run"]["val_iou"], shipment.device)
     return export_model(picked.path, place, facts, name=shipment.name, overwrite=shipment.overwrite)
-
-
-def _with_checkpoints(run_dir: RunDir) -> Path:
-    """The folder of this machine with the sweep's checkpoints."""
-    place, folder = locate(run_dir), local_copy(run_dir)
-    if isinstance(place, RunUrl) and not any(folder.glob("checkpoints/*/best.pt")):
-        raise ExportError(
-            f"{place} holds rows, but no checkpoints: those are on the machine that ran the sweep, and here is none "
-            f"in {folder}; export there"
-        )
-    return folder

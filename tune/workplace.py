@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from landslide import PackedDataset
+from results.storage.kept_checkpoints import PATCHES
 from results.storage.location import RunDir, RunUrl, local_copy, locate
 from tune.dataset import data_source
 from tune.sweep import Sweep, seeds_of
@@ -44,6 +45,17 @@ class Workplace:
     def checkpoints(self) -> Path:
         """The folder with one folder per trial."""
         return self.run_dir / "checkpoints"
+
+    def bring_counts(self, trial_key: str) -> None:
+        """Bring the counts per validation patch of a trial here, if it left them on another node.
+
+        Raises:
+            OSError: the bucket cannot be read, or the disk does not take them.
+        """
+        if self.url is not None:
+            from tune.checkpoints import bring
+
+            bring(self.url, trial_key, (PATCHES,))
 
     def job(self, spec: TrialSpec, *, known_epochs: int, share: float) -> TrialJob:
         """All that a process needs to train the trial, or to go on with it.

@@ -109,6 +109,18 @@ def best_checkpoint(run_dir: RunDir, trial_key: str) -> Path:
     return folder / BEST
 
 
+def has_last(run_dir: RunDir, trial_key: str) -> bool:
+    """Whether a run can go on: its last.pt is on this machine or in the bucket.
+
+    Raises:
+        StoreError: the server does not answer as it should.
+    """
+    place = locate(run_dir)
+    if (local_copy(place) / "checkpoints" / trial_key / LAST).is_file():
+        return True
+    return isinstance(place, RunUrl) and KeptCheckpoint(RunObjects(place), trial_key).epochs() > 0
+
+
 def bring_best(kept: KeptCheckpoint, folder: Path) -> None:
     """Bring the best files of a trial here, unless those here are of the same epoch or a later one.
 

@@ -74,7 +74,7 @@ def below(run_dir: RunDir, name: str) -> str:
 def local_copy(run_dir: RunDir) -> Path:
     """Where this machine has, or would have, the files of a run directory: a folder is its own copy.
 
-    The copy of a URL holds what a bucket does not: write-ahead files and checkpoints. It belongs to the URL alone,
+    The copy of a URL holds what a bucket does not, write-ahead files. It belongs to the URL alone,
     whatever the endpoint, so that a server that is spelled in another way still finds the rows that wait for it.
     """
     place = locate(run_dir)

@@ -1,7 +1,8 @@
 """A run directory in a bucket and its twin, the complete run directory on the disk of the machine that writes.
 
 Creates, opens and reads them; brings together what another machine has recorded meanwhile. The bucket gets whole
-parts, half a minute after their rows; write-ahead files and checkpoints are only in the twin.
+parts, half a minute after their rows; write-ahead files are only in the twin, and checkpoints are the affair of
+`kept_checkpoints.py`.
 """
 
 from __future__ import annotations

@@ -47,13 +47,11 @@ def test_status_and_report_say_the_same_as_of_a_folder(
     assert {"report.html", "report.md"} <= objects(recorded).names().keys()
 
 
-def test_export_says_where_the_checkpoints_are(
-    recorded: str, at: Callable[[str], None], tmp_path: Path
-) -> None:
+def test_export_says_where_no_checkpoint_is(recorded: str, at: Callable[[str], None], tmp_path: Path) -> None:
     at("b")
     result = invoke("export", recorded, "--to", tmp_path / "model")
     assert result.exit_code == 2
-    assert "no checkpoints: those are on the machine that ran the sweep" in result.stderr
+    assert f"best.pt is missing, and {recorded} has none" in result.stderr
 
 
 def test_audit_answers_from_the_rows_and_says_where_the_checkpoints_are(
