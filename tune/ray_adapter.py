@@ -7,11 +7,13 @@ loop. All three hold the same `Execution`; Ray's own searcher and scheduler stat
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 import ray
 from ray import tune as ray_tune
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -112,10 +114,20 @@ class SpecScheduler(FIFOScheduler):  # type: ignore[misc]
 
     def __init__(self, desk: Desk) -> None:
         super().__init__()
-        self._desk = desk
+        self._desk, self._waiting = desk, deque[Any]()
+
+    def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
+        """It waits for a slot."""
+        self._waiting.append(trial)
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The trial that waits longest; None without one. Ray's own looks at every trial there ever was, each time."""
+        while self._waiting and self._waiting[0].status != Trial.PENDING:
+            self._waiting.popleft()  # for good: a trial of ours never waits a second time, see `on_trial_result`
+        return self._waiting[0] if self._waiting else None
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        """An epoch or an end; Ray flattens nested results, so the names carry a prefix.
+        """An epoch or an end; Ray flattens nested results, so the names of an end carry a prefix.
 
         A paused trial ends for Ray too, which frees its resources at once (Ray's own pausing would restore it from
         Ray's checkpoints). Going on with it is another Ray trial, from its own last.pt.
@@ -125,10 +137,7 @@ class SpecScheduler(FIFOScheduler):  # type: ignore[misc]
             end = RunEnd(result["end/status"], result["end/reason"], result.get("end/error"))
             execution.on_end(spec, end)
             return str(TrialScheduler.STOP)
-        metrics = {
-            name.removeprefix("metrics/"): v for name, v in result.items() if name.startswith("metrics/")
-        }
-        action = execution.on_epoch(spec, metrics, node=result["node"])
+        action = execution.on_epoch(spec, dict(result["metrics"]), node=result["node"])
         return str(TrialScheduler.CONTINUE if action is Action.CONTINUE else TrialScheduler.STOP)
 
 

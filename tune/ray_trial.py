@@ -32,7 +32,7 @@ class Spoilt(RuntimeError):
 
 
 class LandslideTrial(ray_tune.Trainable):  # type: ignore[misc]
-    """Trains the `TrialJob` in its config; each result holds either `metrics` or `end`, and `node`."""
+    """Trains the `TrialJob` in its config; each result holds either `metrics`, as pairs, or `end`, and `node`."""
 
     _events: Iterator[Mapping[str, Any] | RunEnd]
 
@@ -57,8 +57,15 @@ class LandslideTrial(ray_tune.Trainable):  # type: ignore[misc]
             event = RunEnd("failed", "the trial was asked to go on after its end")
         if isinstance(event, RunEnd) and event.status in _SPOILING:
             raise Spoilt(asdict(event))
-        told = {"end": asdict(event)} if isinstance(event, RunEnd) else {"metrics": dict(event)}
+        # Pairs, because of every number in a dict Ray keeps statistics of its own, for each trial and for ever.
+        told = {"end": asdict(event)} if isinstance(event, RunEnd) else {"metrics": list(event.items())}
         return {**told, "node": platform.node()}
+
+    def get_auto_filled_metrics(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """What Ray adds to a result, without the trial's config: the driver has that."""
+        filled = dict(super().get_auto_filled_metrics(*args, **options))
+        filled.pop("config", None)
+        return filled
 
     def cleanup(self) -> None:
         """Free the old trial's model before the next one is built."""

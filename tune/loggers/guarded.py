@@ -98,7 +98,7 @@ class GuardedLogger(ray_tune.Callback):  # type: ignore[misc]
         if "end" in result:
             trial.reason = result["end"]["reason"]
             return
-        metrics = result["metrics"]
+        metrics = dict(result["metrics"])
         if metrics["epoch"] <= trial.epoch:
             return  # its process was lost, and the new one repeats what the old one had reported
         trial.epoch = metrics["epoch"]
