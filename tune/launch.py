@@ -20,12 +20,14 @@ from results.storage.working_copy import publish
 from tune.allotment import Allotment, allotted
 from tune.errors import SweepError
 from tune.execution import Execution
+from tune.extension import extend
 from tune.gpu_shares import note_shares
 from tune.in_process import run_in_process
 from tune.loggers import LoggedSweep, logged_sweep, tool_problems
 from tune.prepare import prepare
 from tune.progress import Progress, shown
 from tune.recorder import Recorder
+from tune.reopened import reopen, told_missing, without_checkpoint
 from tune.run_dir import check_run_dir, open_store
 from tune.schedulers.history import AUDIT
 from tune.sweep import Sweep
@@ -98,7 +100,7 @@ def run(
         sweep: what was declared.
         out: the run directory, new unless `resume`: a folder, or ``s3://bucket/prefix`` with a local copy.
         place: where trials run.
-        resume: go on with the same sweep in `out`.
+        resume: go on with the sweep in `out`; one that asks for more than the recorded one extends it.
         console: where progress is shown; stderr by default.
         packing: told about the packing of the dataset.
 
@@ -109,8 +111,11 @@ def run(
         raise SweepError(problems)
     console = console or Console(stderr=True)
     out = locate(out)
-    check_run_dir(sweep, out, resume=resume)
-    data = prepare(sweep, on_this_machine=place.in_process or place.address is None, progress=packing)
+    found = check_run_dir(sweep, out, resume=resume)
+    if found.ended is not None:
+        return _as_it_is(out, found.ended, console)
+    here = place.in_process or place.address is None
+    data = prepare(sweep, on_this_machine=here, progress=packing, recorded=found.configs)
     with allotted(sweep, place, data=data, console=console) as allotment:
         store = open_store(sweep, data, out, resume=resume)
         if store.run_dir != out:
@@ -120,6 +125,33 @@ def run(
     report = write_report(store.run_dir)
     complete &= _published(report, out, console)
     return Outcome(out, store.run_dir, complete, store.sweep.get("ended"), report.verdict, report)
+
+
+def _as_it_is(out: Path | RunUrl, ended: str, console: Console) -> Outcome:
+    """Nothing is missing: only what a crash after the end may have left undone is done, and the report written anew."""
+    _say(console, f"nothing is missing: {ended}")
+    store = ResultsStore.open(out)
+    try:
+        store.compact()
+        complete = True
+    except StoreError as error:
+        _warn(console, str(error))
+        complete = False
+    complete &= close_store(store, partial(_warn, console))
+    report = write_report(store.run_dir)
+    complete &= _published(report, out, console)
+    return Outcome(out, store.run_dir, complete, ended, report.verdict, report)
+
+
+def _take_up(workplace: Workplace, store: ResultsStore, console: Console) -> None:
+    """Put on record what the sweep is to do beyond what it set out to do, and say what that means."""
+    sweep = workplace.sweep
+    if (extension := extend(sweep, store)) is not None:
+        _say(console, extension.sentence())
+    if again := reopen(sweep, store):
+        _say(console, f"{again} run(s) that had all their epochs go on to {sweep.max_epochs}")
+    if missing := without_checkpoint(store, workplace.url):
+        _warn(console, told_missing(missing, workplace.checkpoints))
 
 
 def _execute(
@@ -139,6 +171,7 @@ def _execute(
         store, sweep_id=str(store.sweep["sweep_id"]), checkpoints=workplace.checkpoints, warn=warn
     )
     try:
+        _take_up(workplace, store, console)
         note_shares(allotment.shares, store)
         execution = Execution(
             sweep, store, recorder=recorder, node=platform.node(), share_of=allotment.shares.of
@@ -189,6 +222,10 @@ def _published(report: ReportPaths, out: Path | RunUrl, console: Console) -> boo
         _warn(console, f"{error}\nthe report is {report.html}")
         return False
     return True
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _warn(console: Console, text: str) -> None:

@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from results import ResultsStore, StoreError
-from results.storage.admission import stored_sweep
-from results.storage.location import RunDir
 from search_spaces import SpaceError, space_from_mapping
 from tune.dataset import data_place
 from tune.sweep import ADAPTIVE, OPTIONS, USUAL_BUDGET, Sweep
+
+if TYPE_CHECKING:
+    from results.storage.location import RunDir
 
 _NEEDED = ("space", "data_dir", "data_id", "sweep_id")
 
@@ -27,6 +28,8 @@ def load_sweep(run_dir: RunDir) -> Sweep:
     Raises:
         StoreError: it is not a run directory, or see `recorded_sweep`.
     """
+    from results.storage.admission import stored_sweep
+
     return recorded_sweep(stored_sweep(run_dir) or ResultsStore.read(run_dir).sweep)
 
 

@@ -46,12 +46,12 @@ def check_run_dir(sweep: Sweep, out: RunDir, *, resume: bool) -> Found:
         _refuse_taken(sweep, out)
         refuse_unwritable(out)
         return Found()
-    stored = _stored(out)
+    there = stored(out)
     store = _reader(out)
-    extension = extension_of(sweep, stored, store)
+    extension = extension_of(sweep, there, store)
     configs = restored(sweep, store.configs().to_pylist())
     refuse_unwritable(out)
-    ended = stored.get("ended") if extension is None else None
+    ended = there.get("ended") if extension is None else None
     return Found(tuple(configs), None if ended is None else str(ended))
 
 
@@ -63,7 +63,7 @@ def open_store(sweep: Sweep, data: PackedDataset, out: RunDir, *, resume: bool) 
     """
     if not resume:
         return ResultsStore.create(out, resolved(sweep, data))
-    there = _stored(out).get("data_id")
+    there = stored(out).get("data_id")
     if there != data.data_id:
         raise StoreError(
             f"data_id: {there!r} there, {data.data_id!r} here: {sweep.data_dir} is not the dataset that the recorded "
@@ -100,8 +100,8 @@ def resolved(sweep: Sweep, data: PackedDataset) -> dict[str, Any]:
     }
 
 
-def _stored(out: RunDir) -> Mapping[str, Any]:
-    """The sweep that is recorded there; a `StoreError` if there is none."""
+def stored(out: RunDir) -> Mapping[str, Any]:
+    """The content of the `sweep.json` there; a `StoreError` if there is none."""
     return stored_sweep(out) or ResultsStore.read(out).sweep
 
 
@@ -114,17 +114,17 @@ def _reader(out: RunDir) -> ResultsStore:
 
 
 def _refuse_taken(sweep: Sweep, out: RunDir) -> None:
-    stored = stored_sweep(out)
-    if stored is None:
+    held = stored_sweep(out)
+    if held is None:
         refuse_taken(out, "")
         return
     differences = [
         f"{name}: {there!r} there, {here!r} here; repeat what was given then, or choose another --out"
-        for name, (there, here) in changes(sweep, stored).items()
+        for name, (there, here) in changes(sweep, held).items()
     ]
     if differences:
         raise StoreError(
             [*differences, f"to go on with it, or to extend it: landslide-tune sweep --resume --out {out}"],
             f"{out} holds another sweep",
         )
-    refuse_other(str(out), stored, str(stored["sweep_id"]))
+    refuse_other(str(out), held, str(held["sweep_id"]))

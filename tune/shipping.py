@@ -25,8 +25,8 @@ from tune.export_check import recorded_data, verify_checkpoint
 from tune.status import sweep_status
 
 _UNFINISHED = (
-    "warning: the sweep in {run_dir} is not over, and another config may still turn out to be the best: go on with the "
-    "same command and --resume --out {run_dir}, or wait for its end, and export again"
+    "warning: the sweep in {run_dir} is not over, and another config may still turn out to be the best: go on with "
+    "landslide-tune sweep --resume --out {run_dir}, or wait for its end, and export again"
 )
 
 

@@ -12,7 +12,7 @@ The only place where a declared sweep is still a nested dict. A sweep file is YA
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from search_spaces import (
 from search_spaces.errors import allowed
 from tune.dataset import DataDir, data_place
 from tune.errors import SweepError
+from tune.recorded_sweep import recorded_sweep
 from tune.sweep import OPTIONS, USED_BY, Sweep
 
 _OWN_KEYS = {"sweep", "space", "data", "set"}
@@ -86,14 +87,52 @@ def declare(
             data_place(folder)
         except SweepError as error:
             problems += error.problems
-    if "epochs" in space.names or "epochs" in space.constants:
-        problems.append("epochs: every config trains for the same number of epochs; use --max-epochs")
-    problems += _wrong_types(given)
+    problems += [*_searched_epochs(space), *_wrong_types(given)]
     if problems:
         raise SweepError(problems)
     if "configs" not in given and space.configs and not space.parameters:
         given["configs"] = len(space.configs)
     sweep = Sweep(space=space, data_dir=data_place(folder or "."), **given)
+    if problems := [*sweep.problems(), *_late_grace(sweep, given)]:
+        raise SweepError(problems)
+    return sweep
+
+
+def declare_again(
+    stored: Mapping[str, Any],
+    *,
+    target: str | None = None,
+    data_dir: DataDir | None = None,
+    options: Mapping[str, Any],
+    pins: Mapping[str, Any],
+) -> Sweep:
+    """The sweep that goes on in a run directory: what is recorded there, with what is given now.
+
+    Args:
+        stored: content of its `sweep.json`.
+        target: a shipped space, a space file or a sweep file, in place of the recorded space; None = that.
+        data_dir: the dataset's folder or URL; wins over the file's, and that over the recorded one.
+        options: options of `Sweep`; they win over the file's, and those over the recorded ones. None = not given.
+        pins: values fixed for every config; they win over the file's.
+
+    Raises:
+        StoreError: what is recorded cannot be declared again.
+        SpaceError, SweepError: as `declare`.
+    """
+    recorded = recorded_sweep(stored)
+    declared = _read(target) if target is not None else Declaration(recorded.space, None, {})
+    given = {**declared.options, **{name: value for name, value in options.items() if value is not None}}
+    if given.get("seeds") == "auto":
+        given["seeds"] = None
+    space = declared.space
+    for name, value in pins.items():
+        space = space.pin(name, value)
+    if problems := [*_searched_epochs(space), *_wrong_types(given)]:
+        raise SweepError(problems)
+    if "configs" not in given and space.configs and not space.parameters:
+        given["configs"] = max(recorded.configs, len(space.configs))
+    place = data_place(data_dir or declared.data_dir or recorded.data_dir)
+    sweep = replace(recorded, space=space, data_dir=place, **given)
     if problems := [*sweep.problems(), *_late_grace(sweep, given)]:
         raise SweepError(problems)
     return sweep
@@ -161,6 +200,12 @@ def _space(path: Path, declared: Any) -> SearchSpace:
 def _unknown_keys(content: Mapping[str, Any]) -> list[str]:
     known = {*OPTIONS, *_OWN_KEYS} - {"name"}
     return [f"{key}: not an option of a sweep; {allowed(key, known)}" for key in content if key not in known]
+
+
+def _searched_epochs(space: SearchSpace) -> list[str]:
+    if "epochs" in space.names or "epochs" in space.constants:
+        return ["epochs: every config trains for the same number of epochs; use --max-epochs"]
+    return []
 
 
 def _late_grace(sweep: Sweep, given: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -134,32 +135,69 @@ def test_an_unwritable_run_directory(tiny_dataset: Path, tmp_path: Path) -> None
     )
 
 
-def test_a_run_directory_that_holds_another_sweep(tiny_dataset: Path, tmp_path: Path) -> None:
+def recorded(run_dir: Path, data_dir: Path, **options: Any) -> None:
+    """A run directory of a sweep that was killed before its first trial."""
     from landslide import open_packed
     from results import ResultsStore
     from tune.run_dir import resolved
     from tune.sweep_file import declare
 
-    other = declare("smoke", data_dir=tiny_dataset, options={"seed": 5}, pins={})
-    ResultsStore.create(tmp_path / "run", resolved(other, open_packed(tiny_dataset))).close()
-    refused(sweep("smoke", "--data", tiny_dataset, "--out", tmp_path / "run"), "another sweep")
+    declared = declare("smoke", data_dir=data_dir, options=options, pins={})
+    ResultsStore.create(run_dir, resolved(declared, open_packed(data_dir))).close()
+
+
+def test_a_run_directory_that_holds_another_sweep(tiny_dataset: Path, tmp_path: Path) -> None:
+    recorded(tmp_path / "run", tiny_dataset, seed=5, configs=2, seeds=1, max_epochs=1)
+    place = ("--data", tiny_dataset, "--out", tmp_path / "run")
+    refused(sweep("smoke", *place), "another sweep", "seed: 5 there, 0 here", "sweep --resume --out")
     refused(
-        sweep("smoke", "--data", tiny_dataset, "--out", tmp_path / "run", "--resume"), "seed: 5 there, 0 here"
+        sweep("smoke", *place, "--resume", "--seed", "0"), "seed: 5 there, 0 here", "allowed: more --configs"
     )
 
 
 def test_a_sweep_of_another_policy_is_told_by_its_policy_alone(tiny_dataset: Path, tmp_path: Path) -> None:
     """What else differs are defaults that follow from it: nobody has given them, and nobody can repeat them."""
-    from landslide import open_packed
-    from results import ResultsStore
-    from tune.run_dir import resolved
-    from tune.sweep_file import declare
-
-    older = declare("smoke", data_dir=tiny_dataset, options={"policy": "asha"}, pins={})
-    ResultsStore.create(tmp_path / "run", resolved(older, open_packed(tiny_dataset))).close()
-    result = sweep("smoke", "--data", tiny_dataset, "--out", tmp_path / "run", "--resume")
-    refused(result, "policy: 'asha' there, 'noise-aware' here; give --policy asha")
+    recorded(tmp_path / "run", tiny_dataset, policy="asha", configs=2, seeds=1, max_epochs=1)
+    place = ("--data", tiny_dataset, "--out", tmp_path / "run")
+    result = sweep("smoke", *place, "--resume", "--policy", "noise-aware")
+    refused(result, "policy: 'asha' there, 'noise-aware' here; the recorded runs were made with 'asha'")
     assert "budget_epochs" not in result.stderr
+
+
+def test_what_would_shrink_or_measure_something_else_is_refused_all_together(
+    tiny_dataset: Path, tmp_path: Path
+) -> None:
+    recorded(tmp_path / "run", tiny_dataset, configs=4, max_epochs=4)
+    arguments = ["sweep", "--resume", "--out", str(tmp_path / "run"), "--configs", "3", "--max-epochs", "9"]
+    arguments += ["--metric", "val_f1", "--cpus-per-trial", "2", "--stop-regret", "0.1"]
+    result = CliRunner().invoke(main, arguments)
+    refused(
+        result,
+        "configs: 4 there, 3 here; it cannot become less",
+        "metric: 'val_iou' there",
+        "threads: 1 there",
+    )
+    assert "stop_regret: 0.002 there, 0.1 here; it cannot become larger" in result.stderr
+    assert "max_epochs:" not in result.stderr
+
+
+def test_the_dataset_of_a_resumed_sweep_may_move_but_not_change(tiny_dataset: Path, tmp_path: Path) -> None:
+    from landslide.synthetic import synthesize
+
+    recorded(tmp_path / "run", tiny_dataset, configs=2, seeds=1, max_epochs=1)
+    synthesize(tmp_path / "other", patches=4, seed=8, size=64, difficulty=0.25)
+    arguments = ["sweep", "--resume", "--out", str(tmp_path / "run"), "--data", str(tmp_path / "other")]
+    refused(
+        CliRunner().invoke(main, [*arguments, "--in-process"]), "data_id:", "is not the dataset", "--data DIR"
+    )
+
+
+def test_neither_a_space_nor_a_sweep_to_go_on_with() -> None:
+    refused(
+        CliRunner().invoke(main, ["sweep", "--data", "x"]),
+        "NAME_OR_FILE is missing",
+        "only --resume needs none",
+    )
 
 
 def test_a_directory_that_is_no_run_directory(tiny_dataset: Path, tmp_path: Path) -> None:

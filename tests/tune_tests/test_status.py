@@ -74,7 +74,7 @@ def test_a_sweep_that_nobody_runs_says_how_to_go_on(run_dir: Path) -> None:
     def said(*flags: str) -> str:
         return CliRunner().invoke(main, ["status", str(run_dir), *flags]).stdout
 
-    hint = f"not running: go on with the same command and --resume --out {run_dir}"
+    hint = f"not running: go on with landslide-tune sweep --resume --out {run_dir}"
     with ResultsStore.open(run_dir):
         assert sweep_status(run_dir).running
         assert "not running" not in said()

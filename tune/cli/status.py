@@ -87,11 +87,12 @@ def _headline(found: SweepStatus) -> str:
 def _not_running(found: SweepStatus, run_dir: Path) -> list[str]:
     if found.over or found.running is not False:
         return []
-    return [f"not running: go on with the same command and --resume --out {run_dir}"]
+    return [f"not running: go on with landslide-tune sweep --resume --out {run_dir}"]
 
 
 def _text(found: SweepStatus, run_dir: Path) -> str:
     """The headline, how runs ended, the best one so far, and how long nothing has come."""
+    from results.faults import fault_sentences
     from tune.progress import clock_time
 
     lines = [_headline(found)]
@@ -103,6 +104,7 @@ def _text(found: SweepStatus, run_dir: Path) -> str:
             f"{found.by_stage[stage]} {stage}" for stage in sorted(found.by_stage, key=_stage_order)
         )
         lines.append(f"  {'by stage':14s} {stages}")
+    lines += fault_sentences(found.faults)
     if found.best is not None:
         lines.append(
             f"best run so far: {found.best_trial} with {found.metric} {found.best:.4f} (one run, not a verdict)"

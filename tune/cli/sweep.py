@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from tune.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from tune.launch import Outcome
+    from tune.sweep import Sweep
 
 
 def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
@@ -35,7 +37,7 @@ def gpu_share(context: click.Context, parameter: click.Parameter, value: str | N
 
 
 @click.command()
-@click.argument("target", metavar="NAME_OR_FILE")
+@click.argument("target", metavar="NAME_OR_FILE", required=False)
 @click.option("--data", "data_dir", type=click.Path(path_type=Path), help="The dataset's folder.")
 @click.option(
     "--out",
@@ -113,13 +115,18 @@ def gpu_share(context: click.Context, parameter: click.Parameter, value: str | N
     metavar="TOOLS",
     help="Show the runs in tensorboard, mlflow or wandb as well; with commas, or repeatable.",
 )
-@click.option("--resume", is_flag=True, help="Go on with the same sweep in --out.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with the sweep in --out, which knows its space and its options; larger numbers, or a wider space, "
+    "extend it.",
+)
 @click.option(
     "--set", "pins", multiple=True, metavar="NAME=VALUE", help="Fix a value for every config; repeatable."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON on stdout.")
 def sweep(
-    target: str,
+    target: str | None,
     data_dir: Path | None,
     out: Path | None,
     address: str | None,
@@ -134,21 +141,24 @@ def sweep(
     """Search for the best config, knowing that seeds are noise.
 
     NAME_OR_FILE is a shipped space (see `landslide-tune space list`), a space file or a sweep file.
-    Everything is checked before anything is trained. Ctrl-C keeps what was done; --resume goes on.
+    Everything is checked before anything is trained. Ctrl-C keeps what was done; --resume goes on, and may ask for more:
+    configs, seeds, epochs, budget or confirming runs, without running again what was run.
 
     \b
     Examples:  landslide-tune sweep unet --data ./data --configs 24 --max-epochs 40 --gpus-per-trial 0.25
                landslide-tune sweep unet --data ./data --configs 8 --policy fixed-repeats --seeds 5
+               landslide-tune sweep --resume --out runs/unet-20250301-101500 --configs 32
     """
     from results import Claim
     from tune.cli.terminal import progress_bar
     from tune.launch import Place, run
     from tune.loggers import tool_names
-    from tune.sweep_file import declare, parse_pins
+    from tune.sweep_file import parse_pins
 
     if resume and out is None:
         raise click.UsageError("--resume needs --out RUN_DIR: which sweep is to go on?")
-    declared = declare(target, data_dir=data_dir, options=options, pins=parse_pins(pins))
+    recorded = out if resume else None
+    declared = _declared(target, recorded, data_dir=data_dir, options=options, pins=parse_pins(pins))
     folder = out or Path("runs") / f"{declared.title}-{time.strftime('%Y%m%d-%H%M%S')}"
     with progress_bar("packing the dataset") as packing:
         outcome = run(
@@ -161,6 +171,27 @@ def sweep(
     tell(outcome, as_json=as_json)
     if not outcome.complete or outcome.verdict.claim is Claim.NO_RESULT:
         raise SystemExit(1)
+
+
+def _declared(
+    target: str | None,
+    recorded: Path | None,
+    *,
+    data_dir: Path | None,
+    options: Mapping[str, Any],
+    pins: Mapping[str, Any],
+) -> Sweep:
+    """The sweep that is meant: a new one, or the one in a run directory with what is given now."""
+    from tune.sweep_file import declare, declare_again
+
+    if recorded is not None:
+        from tune.run_dir import stored
+
+        there = stored(recorded)
+        return declare_again(there, target=target, data_dir=data_dir, options=options, pins=pins)
+    if target is None:
+        raise click.UsageError("NAME_OR_FILE is missing: a space, or a sweep file; only --resume needs none")
+    return declare(target, data_dir=data_dir, options=options, pins=pins)
 
 
 def tell(outcome: Outcome, *, as_json: bool) -> None:
@@ -181,5 +212,5 @@ def tell(outcome: Outcome, *, as_json: bool) -> None:
     if outcome.ended is not None:
         told.insert(0, f"ended:   {outcome.ended}")
     if not outcome.complete:
-        told[-1] = f"interrupted: everything is kept; go on with the same command and --resume --out {place}"
+        told[-1] = f"interrupted: everything is kept; go on with landslide-tune sweep --resume --out {place}"
     click.echo("\n".join(told), err=True)
