@@ -85,8 +85,8 @@ def train(
     with out_of_memory_named(what, device):
         run = prepare_run(settings, seeds, data=data, device=torch.device(device))
         identity = RunIdentity.of(settings, seeds, data_id=data.data_id, device=run.device)
-        for model in {run.model, run.judged()} if on_batch is not None else ():
-            model.register_forward_hook(lambda *_: on_batch())
+        if on_batch is not None:
+            _call_with_each_batch(run, on_batch)
         history = [] if checkpoint_dir is None else _restore(run, checkpoint_dir, identity)
     yield from (metrics for metrics in history if metrics.epoch > known_epochs)
     while len(history) < settings.epochs and not patience_is_over(history, settings.patience):
@@ -135,6 +135,14 @@ def _restore(run: Run, folder: Path, identity: RunIdentity) -> list[EpochMetrics
         )
     _save_best(run, folder, best, _assess(run))  # killed before they were written
     return history
+
+
+def _call_with_each_batch(run: Run, on_batch: Callable[[], None]) -> None:
+    def hook(*_: Any) -> None:  # torch would take what `on_batch` returns for the model's answer
+        on_batch()
+
+    for model in {run.model, run.judged()}:
+        model.register_forward_hook(hook)
 
 
 def _assess(run: Run) -> Assessment:

@@ -115,8 +115,6 @@ def what_follows(fault: Fault, *, before: Sequence[Fault], share: float) -> Retr
     rule = RULES[fault.cause]
     times = sum(earlier.cause is fault.cause for earlier in before) + 1
     if times <= rule.retries:
-        return Retry(
-            f"{told}; goes on from its last epoch ({times} of at most {rule.retries} times in a row)"
-        )
+        return Retry(f"{told}; goes on from its last epoch (time {times} of at most {rule.retries} in a row)")
     told += f"; {times} times in a row without a new epoch"
     return SetAside(told) if rule.then is None else RunEnd(rule.then, told, fault.error)

@@ -36,6 +36,10 @@ _TOLD = {
 #: Lines that introduce what is said, or label it.
 _LABEL = re.compile(r"Failure # |The actor died unexpectedly before|[a-z_]+: ")
 _LONGEST = 300
+#: What Ray adds about why processes die in general.
+_GUESSES = re.compile(r" Some common causes include| There are some potential root causes")
+#: Ray colours its tracebacks.
+_COLOUR = re.compile(r"\x1b\[\d*m")
 #: Where the process was, in the text of a `RayActorError`.
 _ADDRESS = re.compile(r"^\s*ip: (\S+)$", re.MULTILINE)
 
@@ -74,7 +78,7 @@ def fault_of(
     """
     if isinstance(error, RayTaskError):
         return _raised(error)
-    told = str(error or "the process broke off, and Ray does not say why")
+    told = _COLOUR.sub("", str(error or "the process broke off, and Ray does not say why"))
     known = next((cause for words, cause in _TOLD.items() if words in told.lower()), None)
     if known is not None:
         return Fault(known, _sentence(told), told)
@@ -93,8 +97,8 @@ def _raised(error: RayTaskError) -> Fault | RunEnd:
         return cause.end
     told = f"{type(cause).__name__}: {cause}"
     if isinstance(cause, _STORAGE):
-        return Fault(Cause.STORAGE, told, str(error))
-    return RunEnd("failed", told, str(error))
+        return Fault(Cause.STORAGE, told, _COLOUR.sub("", str(error)))
+    return RunEnd("failed", told, _COLOUR.sub("", str(error)))
 
 
 def _is_gone(told: str, addresses: Collection[str]) -> bool:
@@ -106,8 +110,8 @@ def _sentence(told: str) -> str:
     """The line of a text of Ray's that tells most."""
     lines = [line.strip() for line in told.splitlines() if line.strip()]
     telling = [line for line in lines if not _LABEL.match(line)] or lines
-    line = telling[-1 if "Traceback (most recent call last)" in told else 0]
-    return line.split(" There are some potential root causes")[0][:_LONGEST].rstrip(". ")
+    line = telling[-1 if "raised in its creation task" in told else 0]  # the last line of a traceback
+    return _GUESSES.split(line.rpartition("Worker exit detail: ")[2])[0][:_LONGEST].rstrip(". ")
 
 
 def _stood_at(stood: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from results import ResultsStore, RunStatus
 from results.curves import Curves, read_curves
+from results.faults import RETRY, SET_ASIDE, Faults, read_faults
 from results.plan import Plan
 from results.scores import CONFIRM, SCREEN, RankedRun, read_runs
 from results.snapshot import Snapshot, snapshot
@@ -30,7 +31,7 @@ class SweepStatus:
         planned: runs of the search that ended, or at most so many; None = nobody said.
         ended: runs that have ended in any way, and were not resumed since.
         by_status: ended runs by how they ended; `paused`: waiting to be resumed; and `unfinished`: under way, or
-            interrupted.
+            interrupted; `set_aside`: waiting after several faults in a row.
         by_stage: runs by the stage that they were last started or resumed in, those that confirm included.
         confirmations: runs that confirm the choice, ended or not.
         epochs: epochs recorded.
@@ -42,6 +43,7 @@ class SweepStatus:
         over: the search has ended; of sweeps of older versions: every planned run has, and none waits to be resumed.
         reason: what ended the search, if that was noted.
         running: a process writes to the run directory; None = not known, as of a bucket that others may write to.
+        faults: what a fault took and went on, and what waits after some.
     """
 
     name: str
@@ -61,6 +63,7 @@ class SweepStatus:
     over: bool
     reason: str | None
     running: bool | None
+    faults: Faults = field(default_factory=Faults)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -79,8 +82,9 @@ def sweep_status(run_dir: RunDir) -> SweepStatus:
     every = [run for group in read_runs(seen.runs, curves, plan.sign).values() for run in group]
     runs = [run for run in every if run.stage != CONFIRM]
     paused, resumed = _paused_and_resumed(seen)
-    by_status = Counter(_state(run, paused, resumed) for run in runs)
-    ended = len(runs) - by_status["unfinished"] - by_status["paused"]
+    faults = read_faults(seen.decisions, epochs=seen.epochs, runs=seen.runs)
+    by_status = Counter(_state(run, paused, resumed, faults.waiting) for run in runs)
+    ended = len(runs) - sum(by_status[name] for name in ("unfinished", "paused", "set_aside"))
     planned = plan.runs if plan.runs is not None else (seen.configs.num_rows * plan.replicates or None)
     best, trial = _best(curves, runs, plan.sign)
     newest = [pc.max(table.column("timestamp")).as_py() for table in (seen.epochs, seen.runs)]
@@ -105,6 +109,7 @@ def sweep_status(run_dir: RunDir) -> SweepStatus:
         over=over,
         reason=seen.sweep.get("ended"),
         running=_running(run_dir),
+        faults=faults,
     )
 
 
@@ -130,15 +135,21 @@ def _notes_its_end(seen: Snapshot) -> bool:
     return any(table.column("event").null_count < table.num_rows for table in (seen.epochs, seen.decisions))
 
 
-def _state(run: RankedRun, paused: Collection[str], resumed: Collection[str]) -> str:
+def _state(
+    run: RankedRun, paused: Collection[str], resumed: Collection[str], set_aside: Collection[str]
+) -> str:
     if run.status and run.trial_key not in resumed:
         return run.status.value
+    if run.trial_key in set_aside:
+        return "set_aside"
     return "paused" if run.trial_key in paused else "unfinished"
 
 
 def _paused_and_resumed(seen: Snapshot) -> tuple[set[str], set[str]]:
     """The trials whose newest decision was to pause them, and those that it resumed after their recorded end."""
-    columns = seen.decisions.select(["event", "trial_key", "action"]).filter(pc.field("event").is_valid())
+    columns = seen.decisions.select(["event", "trial_key", "action"]).filter(
+        pc.field("event").is_valid() & ~pc.field("action").isin([RETRY, SET_ASIDE])
+    )
     newest = {row["trial_key"]: row for row in columns.sort_by("event").to_pylist()}
     ends = {
         row["trial_key"]: row["event"] or 0 for row in seen.runs.select(["trial_key", "event"]).to_pylist()

@@ -17,6 +17,7 @@ import jinja2
 from results.claims import Verdict
 from results.effects import ParameterEffect, for_effects, parameter_effects
 from results.errors import StoreError
+from results.faults import fault_sentences, read_faults
 from results.importance import parameter_importance
 from results.ranking import Ranking, rank_snapshot
 from results.report.figures import curve_figure, effect_figure, ranking_figure
@@ -110,6 +111,7 @@ def _facts(seen: Snapshot, ranking: Ranking, verdict: Verdict) -> dict[str, Any]
         "seeds_caption": seeds_caption(ranking),
         "decisions": decisions_by_stage(seen.decisions, seen.configs, names),
         "failure_table": failure_table(seen.runs, names),
+        "fault_sentences": fault_sentences(read_faults(seen.decisions, epochs=seen.epochs, runs=seen.runs)),
         "budget_table": budget_table(seen.runs, seen.epochs, seen.audits),
         "ranking_figure": ranking_figure(ranking, verdict),
         "ranking_caption": _ranking_caption(verdict),

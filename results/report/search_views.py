@@ -39,6 +39,8 @@ _DONE = {
     "stop": "stopped",
     "complete": "to be completed",
     "choose": "chosen",
+    "retry": "run again after a fault",
+    "set aside": "set aside after faults",
 }
 #: actions that are only counted: to go on, and to run what the plan or the searcher had next anyway.
 _NOT_LISTED = frozenset({("screen", "start"), ("study", "start"), ("", "start"), ("confirm", "start")})
