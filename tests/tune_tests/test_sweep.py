@@ -140,6 +140,19 @@ def test_threads_are_the_whole_part_of_the_cpu_share() -> None:
     assert (smoke().device, smoke(gpus_per_trial=0.25).device) == ("cpu", "cuda")
 
 
+def test_a_share_of_a_gpu_is_given_or_measured_and_no_part_of_the_identity() -> None:
+    measured = smoke(gpus_per_trial="auto")
+    assert (measured.device, measured.gpu_share) == ("cuda", 1.0)
+    assert (
+        measured.sweep_id("data") == smoke(gpus_per_trial=0.25).sweep_id("data") != smoke().sweep_id("data")
+    )
+    for wrong in ("all", 1.5, -0.1, float("nan")):
+        with pytest.raises(SweepError, match="is not a share; auto, 0 to 1, or a whole number"):
+            smoke(gpus_per_trial=wrong)
+    with pytest.raises(SweepError, match="is not a number or auto"):
+        smoke(gpus_per_trial=True)
+
+
 def test_settings_of_a_config_have_the_sweeps_epochs_and_the_notes_defaults() -> None:
     sweep = smoke(max_epochs=7)
     config = sweep.space.configs[0] if sweep.space.configs else next(sweep.space.grid(1))
@@ -149,7 +162,7 @@ def test_settings_of_a_config_have_the_sweeps_epochs_and_the_notes_defaults() ->
 
 
 def test_every_option_has_a_default_and_a_checked_type() -> None:
-    assert set(OPTIONS.values()) <= {"str", "int", "float", "int | None"}
+    assert set(OPTIONS.values()) <= {"str", "int", "float", "int | None", "float | str"}
     assert Sweep(space=smoke().space, data_dir=Path("d")).problems() == []
 
 
