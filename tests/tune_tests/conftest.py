@@ -40,7 +40,6 @@ def bucket(s3_server: FaultyS3, at: Callable[[str], None], monkeypatch: pytest.M
     import boto3
 
     s3_server.well()
-    s3_server.seen.clear()
     monkeypatch.setattr("boto3.DEFAULT_SESSION", None)  # it remembers credentials, also those of other tests
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", s3_server.endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
@@ -54,4 +53,5 @@ def bucket(s3_server: FaultyS3, at: Callable[[str], None], monkeypatch: pytest.M
     at("a")
     name = f"tune-{next(_buckets)}"
     boto3.client("s3", endpoint_url=s3_server.endpoint).create_bucket(Bucket=name)
+    s3_server.seen.clear()
     return f"s3://{name}"
