@@ -82,9 +82,10 @@ def bring_to_their_end(
         store = ResultsStore.open(run_dir)
         warn = partial(console.print, "warning:", style="yellow", markup=False, highlight=False)
         try:
-            workplace = Workplace(sweep, data.path, store.run_dir, place.hang_seconds)
+            workplace = Workplace.of(sweep, data, run_dir, hang_seconds=place.hang_seconds)
             sweep_id, checkpoints = str(stored["sweep_id"]), workplace.checkpoints
-            recorder = Recorder(store, sweep_id=sweep_id, checkpoints=checkpoints, warn=warn)
+            bring = workplace.bring_counts if workplace.url else None
+            recorder = Recorder(store, sweep_id=sweep_id, checkpoints=checkpoints, warn=warn, bring=bring)
             policy = AuditPolicy(_numbered(drawn, store), reason=reason)
             execution = Execution(
                 sweep,

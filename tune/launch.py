@@ -119,8 +119,12 @@ def run(
     with allotted(sweep, place, data=data, console=console) as allotment:
         store = open_store(sweep, data, out, resume=resume)
         if store.run_dir != out:
-            console.print(f"checkpoints and new rows: {store.run_dir}", markup=False, highlight=False)
-        workplace = Workplace(sweep, data.path, store.run_dir, place.hang_seconds)
+            console.print(
+                f"local copy, with rows that have not been uploaded yet: {store.run_dir}",
+                markup=False,
+                highlight=False,
+            )
+        workplace = Workplace.of(sweep, data, out, hang_seconds=place.hang_seconds)
         complete = _execute(sweep, workplace, store, allotment=allotment, console=console, log=place.log)
     report = write_report(store.run_dir)
     complete &= _published(report, out, console)
@@ -168,7 +172,11 @@ def _execute(
     if AUDIT in store.decisions().column("policy").to_pylist():
         return close_store(store, warn)  # only a sweep that is over is audited: nothing is missing
     recorder = Recorder(
-        store, sweep_id=str(store.sweep["sweep_id"]), checkpoints=workplace.checkpoints, warn=warn
+        store,
+        sweep_id=str(store.sweep["sweep_id"]),
+        checkpoints=workplace.checkpoints,
+        warn=warn,
+        bring=workplace.bring_counts if workplace.url else None,
     )
     try:
         _take_up(workplace, store, console)
