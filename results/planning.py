@@ -6,9 +6,9 @@ a run of its kind costs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
@@ -108,8 +108,16 @@ def recorded_cost(store: ResultsStore) -> Cost:
     epochs = pc.approximate_median(finished.column("epochs")).as_py() or store.sweep["max_epochs"]
     seconds = store.epochs().column("epoch_seconds")
     median = pc.approximate_median(seconds.filter(pc.is_finite(seconds))).as_py()
-    gpus = (store.sweep.get("resources") or {}).get("gpus_per_trial") or 0.0
-    return Cost(round(epochs), median, float(gpus))
+    return Cost(round(epochs), median, gpus_of(store.sweep.get("resources") or {}))
+
+
+def gpus_of(resources: Mapping[str, Any]) -> float:
+    """The share of a GPU that a run held: the given one, or the mean of those that were measured."""
+    given = resources.get("gpus_per_trial") or 0.0
+    if not isinstance(given, str):
+        return float(given)
+    measured = [float(entry["share"]) for entry in resources.get("gpu_shares", ())]
+    return sum(measured) / len(measured) if measured else 1.0
 
 
 @dataclass(frozen=True)
