@@ -29,6 +29,7 @@ from tune.progress import Progress, shown
 from tune.recorder import Recorder
 from tune.reopened import reopen, told_missing, without_checkpoint
 from tune.run_dir import check_run_dir, open_store
+from tune.runtime import address_problems, upload_problems
 from tune.schedulers.history import AUDIT
 from tune.sweep import Sweep
 from tune.workplace import Workplace
@@ -61,7 +62,8 @@ class Place:
             return [f"hang_minutes is {self.hang_minutes}; allowed: 0 (never), or more"]
         if self.log and self.in_process:
             return ["log: the loggers are Ray's, and --in-process has no Ray; leave one of the two out"]
-        return tool_problems(self.log)
+        address = None if self.in_process else self.address
+        return [*address_problems(address), *tool_problems(self.log)]
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,10 @@ def run(
     Raises:
         SweepError, SpaceError, DatasetError, StoreError: bad input, before any training, with every problem.
     """
-    if problems := [*sweep.problems(), *place.problems()]:
+    out = locate(out)
+    if problems := [*sweep.problems(), *place.problems(), *upload_problems(out)]:
         raise SweepError(problems)
     console = console or Console(stderr=True)
-    out = locate(out)
     found = check_run_dir(sweep, out, resume=resume)
     if found.ended is not None:
         return _as_it_is(out, found.ended, console)

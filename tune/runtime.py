@@ -7,8 +7,10 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
+from results.storage.location import RunUrl
 from tune.errors import SweepError
 from tune.sweep import Sweep
 
@@ -20,6 +22,7 @@ _RAY_ENVIRONMENT = {
     "TUNE_MAX_PENDING_TRIALS_PG": "64",  # start all slots together, not one after the other
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a user's relative paths keep their meaning
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent anywhere
+    "RAY_enable_metrics_collection": "0",  # ray[default] would open ports to the network, for numbers that nobody reads
     "RAY_AIR_NEW_OUTPUT": "0",  # we have our own display
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default: leave CUDA_VISIBLE_DEVICES alone without GPUs
 }
@@ -32,6 +35,27 @@ _QUIET = (
     "ray.tune.tune",
     "ray.tune.experiment.trial",
 )
+
+
+def address_problems(address: str | None) -> list[str]:
+    """What is wrong with the address of a runtime, before it is tried: most often it is that of a job server."""
+    if address is None or "://" not in address:
+        return []
+    return [
+        f"address: {address} is no address of a Ray runtime: give auto or HOST:PORT, that of `ray start` (RAY_ADDRESS "
+        f"counts too). Or send the sweep there: ray job submit --address {address} -- landslide-tune sweep ... "
+        "--address auto"
+    ]
+
+
+def upload_problems(out: Path | RunUrl) -> list[str]:
+    """Whether a run directory lies in what `ray job submit --working-dir` unpacked, which goes with the cluster."""
+    if isinstance(out, RunUrl) or "working_dir_files" not in out.absolute().parts:
+        return []
+    return [
+        f"out: {out} would be in the copy of the job's working directory, which is lost with the cluster; give --out a "
+        "full path on a disk that stays and that all nodes see, or s3://bucket/prefix"
+    ]
 
 
 @contextmanager

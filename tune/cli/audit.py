@@ -36,7 +36,12 @@ if TYPE_CHECKING:
     help="GPU share of a run [default: the sweep's].",
 )
 @click.option("--max-concurrent", type=int, help="At most so many runs at a time [default: as in the sweep].")
-@click.option("--address", help="A running Ray runtime: auto or HOST:PORT [default: one of our own, here].")
+@click.option(
+    "--address",
+    envvar="RAY_ADDRESS",
+    help="A running Ray runtime: auto or HOST:PORT [default: RAY_ADDRESS if set, which it is in a Ray job, else one of "
+    "our own, here].",
+)
 @click.option("--in-process", is_flag=True, help="No Ray: one run after the other in this process.")
 @click.option("--json", "as_json", is_flag=True, help="Print audit.json on stdout instead of the sentences.")
 def audit(

@@ -98,7 +98,12 @@ def gpu_share(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option(
     "--max-concurrent", type=int, help="At most so many trials at a time [default: as many as fit]."
 )
-@click.option("--address", help="A running Ray runtime: auto or HOST:PORT [default: one of our own, here].")
+@click.option(
+    "--address",
+    envvar="RAY_ADDRESS",
+    help="A running Ray runtime: auto or HOST:PORT [default: RAY_ADDRESS if set, which it is in a Ray job, else one of "
+    "our own, here].",
+)
 @click.option(
     "--in-process", is_flag=True, help="No Ray: one trial after the other in this process, for debugging."
 )
