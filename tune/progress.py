@@ -6,12 +6,11 @@ Reads an `Execution` and draws; decides and records nothing. On a terminal the t
 
 from __future__ import annotations
 
+import heapq
 import statistics
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -22,7 +21,17 @@ from results import RunStatus
 from tune.execution import Execution
 from tune.run_state import RunState
 from tune.schedulers import ALLOCATE, CONFIRM, SCREEN
-from tune.schedulers.history import AUDIT
+from tune.tally import (
+    CONFIRMED,
+    CONFIRMED_EPOCHS,
+    ENDED,
+    ENDED_EPOCHS,
+    PAUSED,
+    SEARCHED,
+    SEARCHED_EPOCHS,
+    ConfigLine,
+    Tally,
+)
 
 #: Most rows that the live table shows; the rest are counted.
 ROWS = 12
@@ -30,35 +39,6 @@ ROWS = 12
 REDRAW = 0.5
 #: What a search is doing while it starts runs of a stage.
 _DOING = {SCREEN: "screening", ALLOCATE: "repeating", CONFIRM: "confirming"}
-
-
-@dataclass(frozen=True)
-class ConfigLine:
-    """One config in the table.
-
-    Args:
-        config_id: its id.
-        name: its label or its values in short.
-        runs: its trials so far.
-    """
-
-    config_id: str
-    name: str
-    runs: tuple[RunState, ...]
-
-    @property
-    def scores(self) -> list[float]:
-        """Best values of its finished runs, without those that confirm: what the search chooses by."""
-        searched = (run for run in self.runs if run.run.stage != CONFIRM)
-        return [run.best[1] for run in searched if run.status is RunStatus.FINISHED and run.best]
-
-    @property
-    def order(self) -> tuple[int, float]:
-        """Configs with most finished runs first, then by their mean (not compared across unequal epochs)."""
-        scores = self.scores
-        return len(scores), statistics.fmean(scores) if scores else max(
-            (r.best[1] for r in self.runs if r.best), default=-1
-        )
 
 
 class Progress:
@@ -72,38 +52,26 @@ class Progress:
     def __init__(self, execution: Execution, *, slots: int) -> None:
         self._execution, self._slots = execution, max(1, slots)
         self._budget = execution.sweep.policy_options().budget_epochs
-        self._audited = {key for key, run in execution.runs.items() if run.spec.stage == AUDIT and run.status}
-        self._told = {(key, run.spec.stage) for key, run in execution.runs.items() if run.status is not None}
+        self._tally = Tally(execution)
 
     def news(self) -> Iterator[str]:
         """One line per run that ended since the last call."""
-        for key, run in self._execution.runs.items():
-            if run.status is not None and (key, run.spec.stage) not in self._told:
-                self._told.add((key, run.spec.stage))
-                yield self._ended(run)
+        return map(self._ended, self._tally.news())
 
     def headline(self) -> str:
         """Where the search is, runs by state, epochs done, time left."""
-        if audited := self._under_audit():
+        self._tally.look()
+        if audited := self._tally.audited.values():
             return self._audit_line(audited)
-        runs = self._execution.runs.values()
-        counts = Counter(run.status.value for run in runs if run.status is not None)
-        counts["paused"] = sum(run.run.paused for run in runs)
-        ended = (
-            ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in sorted(counts.items()) if n)
-            or "none ended"
-        )
-        left = self.seconds_left()
+        states = sorted([*(status.value for status in RunStatus), PAUSED])
+        ended = ", ".join(f"{n} {state.replace('_', ' ')}" for state in states if (n := self._sum(state)))
+        left = self._seconds_left()
         limit = "about" if self._planned is not None else "at most about"
         eta = f" · {limit} {clock_time(left)} left" if left and not self._execution.complete else ""
-        return f"{self._started()} · {ended} · {self._epochs()}{eta}"
+        return f"{self._started()} · {ended or 'none ended'} · {self._epochs()}{eta}"
 
-    def _under_audit(self) -> list[RunState]:
-        """The runs that an audit brings to their end now; the search and its budget are over then."""
-        runs = self._execution.runs.items()
-        return [run for key, run in runs if run.spec.stage == AUDIT and key not in self._audited]
-
-    def _audit_line(self, runs: Sequence[RunState]) -> str:
+    def _audit_line(self, runs: Collection[RunState]) -> str:
+        """Of the runs that an audit brings to their end now; the search and its budget are over then."""
         ended = sum(run.status is not None for run in runs)
         return f"auditing · {counted(len(runs), 'run')} started, {ended} ended"
 
@@ -112,41 +80,40 @@ class Progress:
 
         Of a search that decides by its results how many runs it needs, the most: until its budget is spent.
         """
-        runs, sweep = list(self._execution.runs.values()), self._execution.sweep
-        done, seconds = sum(run.epochs for run in runs), sum(run.seconds for run in runs)
+        self._tally.look()
+        return self._seconds_left()
+
+    def _seconds_left(self) -> float | None:
+        done = self._sum(SEARCHED_EPOCHS) + self._sum(CONFIRMED_EPOCHS)
         if not done:
             return None
-        lengths = [run.epochs for run in runs if run.status is not None]
-        expected = statistics.fmean(lengths) if lengths else sweep.max_epochs
-        searched, confirmed = self._by_purpose()
-        left = sum(max(1.0, expected - run.epochs) for run in [*searched, *confirmed] if run.run.pending)
+        ended = self._sum(ENDED)
+        expected = self._sum(ENDED_EPOCHS) / ended if ended else self._execution.sweep.max_epochs
+        left = sum(max(1.0, expected - run.epochs) for run in self._execution.history.pending())
         if self._planned is not None:
-            left += (self._planned - len(searched)) * expected
-        elif self._budget is not None and not confirmed:
-            left = max(left, self._budget - sum(run.epochs for run in searched))
-        return left * seconds / done / self._slots
+            left += (self._planned - self._sum(SEARCHED)) * expected
+        elif self._budget is not None and not self._sum(CONFIRMED):
+            left = max(left, self._budget - self._sum(SEARCHED_EPOCHS))
+        return left * self._tally.seconds / done / self._slots
 
     @property
     def _planned(self) -> int | None:
         return self._execution.planned
 
-    def _by_purpose(self) -> tuple[list[RunState], list[RunState]]:
-        """Runs of the search, and runs that confirm its choice."""
-        runs = list(self._execution.runs.values())
-        confirm = [run for run in runs if run.run.stage == CONFIRM]
-        return [run for run in runs if run.run.stage != CONFIRM], confirm
+    def _sum(self, name: str) -> int:
+        return self._tally.sums[name]
 
     def _started(self) -> str:
-        searched, confirmed = self._by_purpose()
-        more = f" and {len(confirmed)} to confirm" if confirmed else ""
+        searched, confirmed = self._sum(SEARCHED), self._sum(CONFIRMED)
+        more = f" and {confirmed} to confirm" if confirmed else ""
         if self._planned is not None:
-            return f"{len(searched)} of {self._planned} runs started{more}"
-        newest = next(reversed([*searched, *confirmed]), None)
+            return f"{searched} of {self._planned} runs started{more}"
+        newest = self._tally.newest
         at = f"{_DOING.get(newest.run.stage, newest.run.stage)} · " if newest else ""
-        return f"{at}{counted(len(searched), 'run')} started{more}"
+        return f"{at}{counted(searched, 'run')} started{more}"
 
     def _epochs(self) -> str:
-        searched, confirmed = (sum(run.epochs for run in runs) for runs in self._by_purpose())
+        searched, confirmed = self._sum(SEARCHED_EPOCHS), self._sum(CONFIRMED_EPOCHS)
         if self._budget is None:
             return counted(searched + confirmed, "epoch")
         more = f" and {confirmed} to confirm" if confirmed else ""
@@ -154,37 +121,32 @@ class Progress:
 
     def render(self) -> RenderableType:
         """The headline and a table of configs."""
-        sweep = self._execution.sweep
-        lines = sorted(self._lines(), key=lambda line: line.order, reverse=True)
+        headline = Text(self.headline(), style="bold")
+        lines, configs = self._tally.lines.values(), len(self._execution.configs)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for title in (
             "config",
             "runs",
             "epochs",
-            f"{sweep.metric} mean ± sd of the search's finished runs",
+            f"{self._execution.sweep.metric} mean ± sd of the search's finished runs",
             "best run so far",
         ):
             table.add_column(title, no_wrap=True)
-        for line in lines[:ROWS]:
-            table.add_row(*self._row(line))
-        more = [Text(f"and {len(lines) - ROWS} more configs", style="dim")] if len(lines) > ROWS else []
-        return Group(Text(self.headline(), style="bold"), table, *more)
+        running = self._execution.running
+        for line in heapq.nlargest(ROWS, lines, key=lambda line: line.order):
+            table.add_row(*self._row(line, running))
+        more = [Text(f"and {configs - ROWS} more configs", style="dim")] if configs > ROWS else []
+        return Group(headline, table, *more)
 
-    def _lines(self) -> list[ConfigLine]:
-        by_config: dict[str, list[RunState]] = {config.config_id: [] for config in self._execution.configs}
-        for run in self._execution.runs.values():
-            by_config[run.spec.config.config_id].append(run)
-        names = {config.config_id: config.label or config.config_id[:8] for config in self._execution.configs}
-        return [ConfigLine(config_id, names[config_id], tuple(runs)) for config_id, runs in by_config.items()]
-
-    def _row(self, line: ConfigLine) -> tuple[str, ...]:
-        active = sum(run.spec.trial_key in self._execution.running for run in line.runs)
-        ended = sum(run.status is not None for run in line.runs)
+    def _row(self, line: ConfigLine, running: Collection[str]) -> tuple[str, ...]:
+        config = self._execution.configs[line.config]
+        active = sum(run.spec.trial_key in running for run in line.runs)
         best = max((run.best[1] for run in line.runs if run.best), default=None)
-        seeds = self._execution.sweep.planned_seeds
+        seeds, ended = self._execution.sweep.planned_seeds, line.sums[ENDED]
         state = (f"{ended} of {seeds}" if seeds else str(ended)) + (f", {active} running" if active else "")
-        epochs = str(sum(run.epochs for run in line.runs))
-        return line.name, state, epochs, mean_and_sd(line.scores), "" if best is None else f"{best:.4f}"
+        epochs = str(line.sums[SEARCHED_EPOCHS] + line.sums[CONFIRMED_EPOCHS])
+        shown = "" if best is None else f"{best:.4f}"
+        return config.label or config.config_id[:8], state, epochs, mean_and_sd(line.scores), shown
 
     def _ended(self, run: RunState) -> str:
         assert run.status is not None
@@ -221,24 +183,33 @@ def clock_time(seconds: float) -> str:
 
 @contextmanager
 def shown(progress: Progress, console: Console) -> Iterator[Callable[[], None]]:
-    """Show the progress while the body runs; yields what a runner calls after every step."""
-    live = (
-        Live(progress.render(), console=console, refresh_per_second=2, transient=True)
-        if console.is_terminal
-        else None
-    )
+    """Show the progress while the body runs; yields what a runner calls after every step.
+
+    On a terminal, lines wait for the next drawing: each would draw the whole table once more.
+    """
+    lines: list[str] = []
     last = 0.0
+
+    def tell() -> None:
+        if lines:
+            console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+            lines.clear()
 
     def on_step() -> None:
         nonlocal last
-        for line in progress.news():
-            console.print(line, highlight=False, soft_wrap=True)
-        now = time.monotonic()
-        if live is not None and now - last > REDRAW:
+        lines.extend(progress.news())
+        if live is None:
+            tell()
+        elif (now := time.monotonic()) - last > REDRAW:
             last = now
-            live.update(progress.render())
+            tell()
+            live.update(progress.render(), refresh=True)
 
+    live = None
+    if console.is_terminal:
+        live = Live(progress.render(), console=console, auto_refresh=False, transient=True)
     with live or nullcontext():
         yield on_step
+    live = None
     on_step()
     console.print(progress.headline(), highlight=False, soft_wrap=not console.is_terminal)

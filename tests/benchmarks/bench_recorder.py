@@ -11,39 +11,23 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
-import os
-import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-import numpy as np
+from trivial_sweep import run_trivial, trivial_sweep
 
 from results import ResultsStore
-from search_spaces import space_from_mapping
 from tune.driver import _fit
 from tune.execution import Execution
-from tune.recorder import Recorder
 from tune.runtime import ray_runtime
 from tune.sweep import Sweep
-from tune.trial import RunEnd, TrialJob
 from tune.workplace import Workplace
 
-SPACE = {
-    "space": "nothing",
-    "constants": {"backbone": "tu-mobilenetv3_small_050"},
-    "parameters": {"lr": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True}},
-}
-METRICS = (
-    *("train_loss", "val_loss", "val_iou", "val_f1", "val_precision", "val_recall", "best_threshold"),
-    *("best_threshold_iou", "lr", "epoch_seconds", "data_seconds", "patches_per_second"),
-)
-THRESHOLDS = 39
 NONE, DEFAULT, OURS = "no loggers", "Ray's default loggers", "our recorder"
 
 
@@ -64,51 +48,6 @@ class Cost:
     size: int
 
 
-class NoRecorder:
-    """Stands for the `Recorder` where nothing of ours is written."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *args, **options: None
-
-
-def trivial_events(job: TrialJob, *, epochs: int, patches: int) -> Iterator[Mapping[str, Any] | RunEnd]:
-    """What a trial tells, without a training: as many metrics, and the counts per patch beside its checkpoint."""
-    rng = np.random.default_rng(job.seeds[0])
-    for epoch in range(1, epochs + 1):
-        measured = dict(zip(METRICS, rng.random(len(METRICS)).tolist(), strict=True))
-        yield {"epoch": epoch, "device": "cpu", "peak_memory_bytes": 10**9, **measured}
-    if patches:
-        folder = Path(job.checkpoint_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        counts = {name: rng.integers(0, 16384, patches) for name in ("tp", "fp", "fn")}
-        pooled = {f"threshold_{name}": rng.integers(0, 10**6, THRESHOLDS) for name in counts}
-        thresholds = np.arange(1, THRESHOLDS + 1) / (THRESHOLDS + 1)
-        arrays = {"patch_id": np.arange(patches), "threshold": thresholds, **counts, **pooled}
-        np.savez(folder / "best_patches.npz", epoch=epochs, **arrays)
-    yield RunEnd("finished", f"ran all {epochs} epochs")
-
-
-def trivial_trial(*, epochs: int, patches: int, slots: int) -> type:
-    """The Trainable of a sweep, with trials that train nothing."""
-    from tune.ray_trial import LandslideTrial
-
-    class TrivialTrial(LandslideTrial):
-        def setup(self, config: dict[str, Any]) -> None:
-            job = TrialJob.from_dict(config["job"])
-            wait_for_all(Path(job.checkpoint_dir).parents[2] / "workers", slots)
-            self._events = trivial_events(job, epochs=epochs, patches=patches)
-
-    return TrivialTrial
-
-
-def wait_for_all(folder: Path, slots: int) -> None:
-    """Begin when every slot has a process: Ray gives up one that starts more slowly than these trials end."""
-    folder.mkdir(exist_ok=True)
-    (folder / str(os.getpid())).touch()
-    while len(list(folder.iterdir())) < slots:
-        time.sleep(0.01)
-
-
 def default_loggers() -> list[Any]:
     """What Ray Tune adds to a sweep unless it is told not to."""
     from ray.tune.logger import CSVLoggerCallback, JsonLoggerCallback, TBXLoggerCallback
@@ -120,26 +59,13 @@ def measure(way: str, sweep: Sweep, folder: Path, *, patches: int, slots: int) -
     """Run the whole sweep once, recorded in one of the three ways."""
     from tune.ray_adapter import Desk
 
-    about = {"sweep_id": "s", "name": "nothing", "metric": "val_iou", "mode": "max"}
+    def run(execution: Execution, workplace: Workplace) -> None:
+        desk = Desk(execution, workplace, on_step=lambda: None, say=print)
+        _fit(desk, default_loggers() if way == DEFAULT else [], slots=slots, storage=folder / "ray")
+
     gc.collect()
     cpu, wall = time.process_time(), time.perf_counter()
-    with ResultsStore.create(
-        folder / "run", {**about, "max_epochs": sweep.max_epochs, "replicates": sweep.seeds}
-    ) as store:
-        workplace = Workplace(sweep, folder, store.run_dir)
-        recorder: Any = NoRecorder()
-        if way == OURS:
-            recorder = Recorder(store, sweep_id="s", checkpoints=workplace.checkpoints, warn=print)
-        execution = Execution(sweep, store, recorder=recorder, node=platform.node())
-        desk = Desk(execution, workplace, on_step=lambda: None, say=print)
-        trial = trivial_trial(epochs=sweep.max_epochs, patches=patches, slots=slots)
-        with patch("tune.ray_trial.LandslideTrial", trial):
-            _fit(desk, default_loggers() if way == DEFAULT else [], slots=slots, storage=folder / "ray")
-        assert execution.complete
-        execution.interrupt()
-        if way == OURS:
-            store.note({"planned_runs": execution.planned})
-            store.compact()
+    run_trivial(sweep, folder, run, slots=slots, patches=patches, recorded=way == OURS)
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     check_rows(way, sweep, folder, patches=patches)
     made = [path for kind in ("run", "ray") for path in (folder / kind).rglob("*")]
@@ -193,10 +119,8 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=2)
     chosen = parser.parse_args()
     logging.getLogger("ray").setLevel(logging.ERROR)
-    space = space_from_mapping(SPACE, source="benchmark")
-    options: dict[str, Any] = {"seeds": 1, "policy": "none", "cpus_per_trial": 1 / chosen.slots}
-    sweep = Sweep(space, Path("data"), configs=chosen.trials, max_epochs=chosen.epochs, **options)
-    small = Sweep(space, Path("data"), configs=4, max_epochs=5, **options)
+    sweep = trivial_sweep(configs=chosen.trials, epochs=chosen.epochs, slots=chosen.slots)
+    small = trivial_sweep(configs=4, epochs=5, slots=chosen.slots)
     costs: dict[str, list[Cost]] = {NONE: [], DEFAULT: [], OURS: []}
     sizes: dict[str, int] = {"patches": chosen.patches, "slots": chosen.slots}
     with ray_runtime(sweep, None), tempfile.TemporaryDirectory() as folder:

@@ -83,6 +83,8 @@ class History:
         finished: runs that ended by themselves.
         finished_epochs: their epochs together.
         stages: the stages that a run was started or resumed in so far; since the sweep was last extended, if it was.
+        opened: runs in the order in which they were started or went on, each as often as it was.
+        ended: the same for their ends: what has happened since the last look, without a look at every run.
         first_run: so many of the runs had been started when the sweep was last extended; 0 = it never was.
         spent_before: so many epochs had the search reported by then, those that confirm not counted.
     """
@@ -95,6 +97,8 @@ class History:
         self.finished = 0
         self.finished_epochs = 0
         self.stages: set[str] = set()
+        self.opened: list[Run] = []
+        self.ended: list[Run] = []
         self.first_run = 0
         self.spent_before = 0
         self._pending: dict[tuple[int, int], Run] = {}
@@ -154,6 +158,7 @@ class History:
         if run.stage == SCREEN or run.screen_epochs is None:
             run.screen_epochs = run.epochs  # until it has ended, this is what is known of it
         run.status, run.paused = None, False
+        self.opened.append(run)
         self._pending.pop((run.config, run.replicate), None)
         self._pending[run.config, run.replicate] = run
 
@@ -172,6 +177,7 @@ class History:
     def end(self, run: Run, status: RunStatus) -> None:
         """A run ended."""
         run.status, run.paused = status, False
+        self.ended.append(run)
         self._pending.pop((run.config, run.replicate), None)
         if status is RunStatus.FINISHED:
             self.finished += 1
@@ -181,5 +187,6 @@ class History:
 
     def _set_pending(self, run: Run) -> None:
         self.stages.add(run.stage)
+        self.opened.append(run)
         if run.pending:
             self._pending[run.config, run.replicate] = run
