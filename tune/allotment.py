@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from landslide import PackedDataset
+from search_spaces import Config
 from tune.demand import demands_of
 from tune.gpu_shares import MOST_MEASURED, Shares, announcement, refuse_too_large, told
 from tune.slots import Seats, slots_of
@@ -36,7 +37,14 @@ class Allotment:
 
 
 @contextmanager
-def allotted(sweep: Sweep, place: Place, *, data: PackedDataset, console: Console) -> Iterator[Allotment]:
+def allotted(
+    sweep: Sweep,
+    place: Place,
+    *,
+    data: PackedDataset,
+    console: Console,
+    recorded: Sequence[Config] = (),
+) -> Iterator[Allotment]:
     """Start or join the runtime on which the sweep runs, for as long as the block, and measure what is to be measured.
 
     In this process nothing is measured: there, a trial has the GPU to itself.
@@ -46,6 +54,7 @@ def allotted(sweep: Sweep, place: Place, *, data: PackedDataset, console: Consol
         place: where.
         data: its dataset.
         console: told what is measured, and what came of it.
+        recorded: the configs that a sweep that goes on has proposed already.
 
     Raises:
         SweepError: no runtime can be reached, none of its nodes can hold a trial, or no config fits a GPU.
@@ -60,7 +69,7 @@ def allotted(sweep: Sweep, place: Place, *, data: PackedDataset, console: Consol
         shares = Shares(sweep, data)
         slots_of(sweep, list(nodes.values()))  # before anything is measured: can one trial run at all?
         if sweep.gpus_per_trial == AUTO:
-            shares = _measured(shares, console)
+            shares = _measured(shares, recorded, console)
         slots = slots_of(sweep, list(nodes.values()), share=shares.smallest)
         if sweep.gpus_per_trial == AUTO:
             console.print(f"  up to {slots} trials at a time", highlight=False)
@@ -69,12 +78,12 @@ def allotted(sweep: Sweep, place: Place, *, data: PackedDataset, console: Consol
         yield Allotment(shares, slots, seats)
 
 
-def _measured(shares: Shares, console: Console) -> Shares:
+def _measured(shares: Shares, recorded: Sequence[Config], console: Console) -> Shares:
     """The shares of a sweep that wants them measured."""
     from tune.probe_tasks import answers_on_ray
     from tune.runtime import alive_nodes
 
-    demands = demands_of(shares.sweep, shares.data)
+    demands = demands_of(shares.sweep, shares.data, recorded)
     chosen = demands[:MOST_MEASURED]
     console.print(announcement(len(chosen), len(demands) - len(chosen)), markup=False, highlight=False)
     started, answers = time.monotonic(), []

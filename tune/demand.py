@@ -6,13 +6,14 @@ Values only: nothing is measured here, and torch is not loaded.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from landslide import PackedDataset, TrainSettings
 from landslide.errors import SettingsError
+from search_spaces import Config
 from tune.prepare import foreseen
 from tune.searchers import make_searcher
 from tune.space_check import projections
@@ -94,13 +95,18 @@ class Demand:
         )
 
 
-def demands_of(sweep: Sweep, data: PackedDataset) -> list[Demand]:
+def demands_of(sweep: Sweep, data: PackedDataset, recorded: Sequence[Config] = ()) -> list[Demand]:
     """The demands that the sweep's configs can have, each once; those that most configs have come first.
 
     Where proposals depend on results, those of all that the space can propose.
+
+    Args:
+        sweep: that is to be run.
+        data: its dataset.
+        recorded: the configs that it has proposed already.
     """
     found: Counter[Demand] = Counter()
-    for values in _values(sweep):
+    for values in _values(sweep, recorded):
         named = {name: values[name] for name in _DECIDING if name in values}
         try:
             found[Demand.of(TrainSettings.from_mapping(named), data)] += 1
@@ -109,11 +115,12 @@ def demands_of(sweep: Sweep, data: PackedDataset) -> list[Demand]:
     return [demand for demand, _ in found.most_common()]
 
 
-def _values(sweep: Sweep) -> Iterator[Any]:
+def _values(sweep: Sweep, recorded: Sequence[Config]) -> Iterator[Any]:
     searcher = make_searcher(sweep.searcher, grid_points=sweep.grid_points)
     if searcher.learns:
-        return islice(projections(sweep.space, _DECIDING, points=_POINTS), _MOST_COMBINATIONS)
-    return (config.values for config in foreseen(sweep, searcher))
+        proposable = islice(projections(sweep.space, _DECIDING, points=_POINTS), _MOST_COMBINATIONS)
+        return chain((config.values for config in recorded), proposable)
+    return (config.values for config in foreseen(sweep, searcher, recorded))
 
 
 def _rounded_up(batch_size: int) -> int:

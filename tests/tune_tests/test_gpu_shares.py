@@ -14,6 +14,7 @@ import fake_card
 
 from landslide import TrainSettings, open_packed
 from landslide.card import CARD_VARIABLE
+from results.planning import gpus_of
 from search_spaces import Choice, Config, Float, Int, Parameter, SearchSpace
 from tune import probe
 from tune.allotment import allotted
@@ -85,9 +86,10 @@ def test_of_a_search_that_is_foreseen_what_its_configs_have_is_measured_the_most
     options: dict[str, Any] = {"searcher": "listed", "gpus_per_trial": "auto"}
     found = demands_of(Sweep(space, Path("data"), configs=3, **options), DATA)
     assert [one.batch_size for one in found] == [16, 8]
-    assert [one.batch_size for one in demands_of(Sweep(space, Path("data"), configs=1, **options), DATA)] == [
-        8
-    ]
+    one = Sweep(space, Path("data"), configs=1, **options)
+    assert [demand.batch_size for demand in demands_of(one, DATA)] == [8]
+    before = [Config({"backbone": BACKBONE, "batch_size": 32})]
+    assert demands_of(one, DATA, before)[0].batch_size == 32  # of a sweep that goes on: what it has proposed
 
 
 def test_of_a_search_that_learns_all_that_it_can_come_to_is_measured() -> None:
@@ -169,12 +171,11 @@ def test_the_shares_are_put_on_record_with_the_resources() -> None:
     note_shares(Shares.of_answers(a_sweep(), DATA, [measured(16, 0.2)]), store)
     (entry,) = store.sweep["resources"]["gpu_shares"]
     assert store.sweep["resources"]["gpus_per_trial"] == "auto"
-    assert (entry["batch_size"], entry["share"], entry["card"], entry["reserved_bytes"]) == (
-        16,
-        0.2,
-        "C",
-        GIB,
-    )
+    assert (entry["batch_size"], entry["share"], entry["card"]) == (16, 0.2, "C")
+    more = Shares.of_answers(a_sweep(), DATA, [measured(16, 0.2), measured(32, 0.4)])
+    note_shares(more, store)
+    assert gpus_of(store.sweep["resources"]) == pytest.approx((0.2 + 0.5) / 2)  # what `plan` reckons with
+    assert [gpus_of({"gpus_per_trial": given}) for given in (None, 0.25, "auto")] == [0.0, 0.25, 1.0]
 
 
 # ---- the machine ----------------------------------------------------------------------------------------------------
