@@ -63,7 +63,8 @@ class LandslideTrial(ray_tune.Trainable):  # type: ignore[misc]
 
     def get_auto_filled_metrics(self, *args: Any, **options: Any) -> dict[str, Any]:
         """What Ray adds to a result, without the trial's config: the driver has that."""
-        filled = dict(super().get_auto_filled_metrics(*args, **options))
+        # By name: a class that travels to a worker by value has no `super()` of its own there.
+        filled = dict(ray_tune.Trainable.get_auto_filled_metrics(self, *args, **options))
         filled.pop("config", None)
         return filled
 
