@@ -9,104 +9,19 @@ stops nothing, so that no decision depends on what arrives first.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from difflib import unified_diff
 from pathlib import Path
-from unittest.mock import patch
 
 sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "results_tests")]
 
 from chaos_bench.course import Course, run_sweep
-from chaos_bench.epochs_pipe import EpochsPipe, epochs_pipe
 from chaos_bench.evidence import Record, differences, record_of
 from chaos_bench.faults import Faults
-from chaos_bench.nodes import Nodes, ray_nodes
 from chaos_bench.plan import KINDS, Planned, plan
-from chaos_bench.user import User
-from faulty_s3 import FaultyS3, faulty_s3
-
-BUCKET = "chaos"
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much is trained.
-
-    Args:
-        configs: of the smoke space.
-        seeds: each on so many.
-        epochs: of a run.
-        patches: of the synthetic dataset.
-    """
-
-    configs: int
-    seeds: int
-    epochs: int
-    patches: int
-
-    @property
-    def trials(self) -> int:
-        """Runs of the sweep."""
-        return self.configs * self.seeds
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where both sweeps run.
-
-    Args:
-        folder: for data and run directories.
-        nodes: of the cluster.
-        server: of the bucket.
-        pipe: counts epochs.
-    """
-
-    folder: Path
-    nodes: Nodes
-    server: FaultyS3
-    pipe: EpochsPipe
-
-    def out(self, name: str, *, bucket: bool) -> str:
-        """A run directory."""
-        return f"s3://{BUCKET}/{name}" if bucket else str(self.folder / name)
-
-    def user(self, size: Size, out: str) -> User:
-        """Who runs the sweep, with a cache of their own."""
-        words = ["smoke", "--data", str(self.folder / "data"), "--out", out, "--address", self.nodes.address]
-        numbers = {"--configs": size.configs, "--seeds": size.seeds, "--max-epochs": size.epochs}
-        words += ["--policy", "none", *(str(word) for pair in numbers.items() for word in pair)]
-        return User(words, {"LANDSLIDE_TUNE_CACHE": str(self.folder / "driver")})
-
-
-@contextmanager
-def stage(size: Size, *, nodes: int) -> Iterator[Stage]:
-    """A dataset, a bucket behind a server that can be spoilt, and a cluster."""
-    import boto3
-
-    from landslide.synthetic import synthesize
-
-    with tempfile.TemporaryDirectory() as name, faulty_s3() as server, epochs_pipe(Path(name)) as pipe:
-        folder = Path(name)
-        synthesize(folder / "data", patches=size.patches, seed=7, size=64, difficulty=0.25)
-        environment = {
-            "AWS_ENDPOINT_URL_S3": server.endpoint,
-            "AWS_ACCESS_KEY_ID": "key",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "LANDSLIDE_TUNE_CACHE": str(folder / "driver"),
-            **pipe.environment,
-        }
-        with patch.dict(os.environ, environment), ray_nodes(environment) as cluster:
-            boto3.client("s3").create_bucket(Bucket=BUCKET)
-            for _ in range(nodes):
-                cluster.add()
-            yield Stage(folder, cluster, server, pipe)
+from chaos_bench.stage import Size, Stage, stage
 
 
 def tell_faults(course: Course, faults: Faults, disturbed: Record) -> None:
@@ -151,7 +66,9 @@ def tell_cost(calm: Course, disturbed: Course, times: Counter[str], *, epochs: i
 def disturb(place: Stage, size: Size, planned: Sequence[Planned], *, minutes: float, bucket: bool) -> bool:
     """Both sweeps, and the comparison; True if nothing is lost."""
     limit = 60 * minutes + 240
-    users = {name: place.user(size, place.out(name, bucket=bucket)) for name in ("calm", "disturbed")}
+    users = {
+        name: place.user(place.words(size, place.out(name, bucket=bucket))) for name in ("calm", "disturbed")
+    }
     calm = run_sweep(users["calm"], place.pipe, limit_seconds=limit, say=say)
     say(f"calm sweep: {calm.seconds:.0f} s")
     faults = Faults(place.nodes, users["disturbed"], place.server)

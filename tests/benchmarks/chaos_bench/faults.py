@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chaos_bench.nodes import Nodes
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Bytes that a file may have on a full disk: nothing is written, a row or two, the beginning of a checkpoint.
 SIZES = (0, 2_000, 100_000)
+#: How a driver tells of it.
+FULL = "File too large"
 #: Answers of a server that is ill, see `faulty_s3`.
 ANSWERS = ("500", "503", "reset", "lost", "silence", "truncated", "half")
 #: Seconds after which a fault that nobody has met is over; a driver uploads rows every half a minute.
@@ -57,8 +60,8 @@ class _Lasting:
     """
 
     until: float
-    mend: Callable[[], None]
-    met: Callable[[], bool] = lambda: True
+    mend: Callable[[], object]
+    met: Callable[[], bool]
 
 
 class Faults:
@@ -125,7 +128,7 @@ class Faults:
             return None
         name = names[int(fault.draw * len(names))]
         self._nodes.kill(name)
-        self._lasts(fault, lambda: self._nodes.add() and None)
+        self._lasts(fault, self._nodes.add)
         return f"{name}, {fault.lasts:.1f} s later another is added"
 
     def _spoil(self, fault: Planned) -> str:
@@ -141,11 +144,16 @@ class Faults:
         return f"all requests for {fault.lasts:.1f} s: {answer}"
 
     def _fill_driver(self, fault: Planned) -> str:
-        return f"the driver, {self._fill(self._user.pid, fault)}"
+        told, before = self._user.stderr, len(self._user.stderr)
+        size = self._fill(self._user.pid, fault, met=lambda: any(FULL in line for line in told[before:]))
+        return f"the driver, {size}"
 
     def _fill_worker(self, fault: Planned) -> str | None:
         pid = self._worker(fault)
-        return None if pid is None else f"a process in an epoch, {self._fill(pid, fault)}"
+        if pid is None:
+            return None
+        size = self._fill(pid, fault, met=lambda: not Path(f"/proc/{pid}").exists())  # it is ended for it
+        return f"a process in an epoch, {size}"
 
     def _pause(self, fault: Planned) -> str | None:
         pid = self._worker(fault)
@@ -155,11 +163,11 @@ class Faults:
         self._lasts(fault, lambda: os.kill(pid, signal.SIGCONT))
         return f"a process in an epoch for {fault.lasts:.1f} s"
 
-    def _fill(self, pid: int, fault: Planned) -> str:
+    def _fill(self, pid: int, fault: Planned, *, met: Callable[[], bool]) -> str:
         size = SIZES[int(fault.draw * len(SIZES))]
         soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, hard))
-        self._lasts(fault, lambda: resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard)) and None)
+        _limit(pid, size, hard)
+        self._lasts(fault, lambda: _limit(pid, soft, hard), met=met)
         return f"files up to {size} bytes for {fault.lasts:.1f} s"
 
     def _worker(self, fault: Planned) -> int | None:
@@ -167,6 +175,11 @@ class Faults:
         return pids[int(fault.draw * len(pids))] if pids else None
 
     def _lasts(
-        self, fault: Planned, mend: Callable[[], None], *, met: Callable[[], bool] = lambda: True
+        self, fault: Planned, mend: Callable[[], object], *, met: Callable[[], bool] = lambda: True
     ) -> None:
         self._lasting.append(_Lasting(time.monotonic() + fault.lasts, mend, met))
+
+
+def _limit(pid: int, soft: int, hard: int) -> None:
+    """How large the files of a process may become."""
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
