@@ -1,4 +1,4 @@
-"""The state machine of a sweep: statuses, lost trials, and a resume at any point that changes nothing."""
+"""The state machine of a sweep: statuses, and a resume at any point that changes nothing; faults have a file beside."""
 
 from __future__ import annotations
 
@@ -19,16 +19,13 @@ from toy_sweeps import (
 )
 
 from results import ConfigRecord, RunStatus, StoreError
-from tune.execution import MAX_IN_A_ROW, Execution
-from tune.faults import Cause, Fault
+from tune.execution import Execution
 from tune.recorder import Recorder
 from tune.schedulers import (
     ALLOCATE,
     SCREEN,
 )
 from tune.trial import RunEnd
-
-DISK_FULL = Fault(Cause.STORAGE, "OSError: no space left on device")
 
 
 def test_without_stopping_every_config_runs_every_replicate_to_the_end(tmp_path: Path) -> None:
@@ -98,26 +95,6 @@ def test_an_interruption_between_two_completions_is_not_the_end(tmp_path: Path) 
         following = execution.next_trial()
         assert following is not None
         assert following.stage == ALLOCATE
-
-
-def test_trials_taken_by_a_fault_have_no_end_and_a_resume_runs_them(tmp_path: Path) -> None:
-    sweep = a_sweep(policy="none", configs=6, seeds=1)
-    with new_store(tmp_path / "run", sweep) as store:
-        execution = execution_on(sweep, store)
-        for _ in range(MAX_IN_A_ROW):
-            spec = execution.next_trial()
-            assert spec is not None
-            execution.on_fault(spec, DISK_FULL)
-            assert execution.next_trial() == spec, "a fault of the storage is tried once more"
-            execution.on_fault(spec, DISK_FULL)
-        assert execution.next_trial() is None, "a full disk would take the next trials as well"
-        assert execution.done
-        assert not execution.complete
-        assert len(execution.lost) == MAX_IN_A_ROW
-        assert store.runs().num_rows == 0
-        assert store.decisions().column("action").to_pylist().count("retry") == MAX_IN_A_ROW
-        drive(execution_on(sweep, store))
-        assert store.runs().column("status").to_pylist() == ["finished"] * 6
 
 
 def test_recorded_configs_are_taken_as_they_are_and_not_proposed_again(tmp_path: Path) -> None:

@@ -70,9 +70,14 @@ def sickly(spec: TrialSpec, known: int, sweep: Sweep) -> Trial:
 
 
 def execution_on(
-    sweep: Sweep, store: ResultsStore, *, backwards: bool = False, policy: Policy | None = None
+    sweep: Sweep,
+    store: ResultsStore,
+    *,
+    backwards: bool = False,
+    policy: Policy | None = None,
+    share: float = 0.0,
 ) -> Execution:
-    """An execution with a clock of its own, which may run backwards."""
+    """An execution with a clock of its own, which may run backwards; all trials begin with the share of a GPU."""
     ticks = count(0, -1) if backwards else count()
     offset = store.epochs().num_rows * 1000.0
     recorder = Recorder(
@@ -82,7 +87,9 @@ def execution_on(
         warn=pytest.fail,
         clock=lambda: offset + next(ticks),
     )
-    return Execution(sweep, store, recorder=recorder, node="here", policy=policy)
+    return Execution(
+        sweep, store, recorder=recorder, node="here", policy=policy, share_of=lambda config: share
+    )
 
 
 def drive(execution: Execution, *, slots: int = 1, epochs: int | None = None, trials: Any = trial) -> None:
@@ -185,8 +192,10 @@ def _copy_configs(source: ResultsStore, target: ResultsStore, config_ids: Iterab
 
 
 def decided(store: ResultsStore) -> list[tuple[Any, ...]]:
-    """The recorded decisions in the order of the log."""
-    found = sorted(store.decisions().to_pylist(), key=lambda row: row["event"])
+    """The recorded decisions of the policy in the order of the log."""
+    faults = (Action.RETRY, Action.SET_ASIDE)
+    recorded = [row for row in store.decisions().to_pylist() if row["action"] not in faults]
+    found = sorted(recorded, key=lambda row: row["event"])
     return [(row["event"], row["trial_key"], row["action"], row["rung"], row["reason"]) for row in found]
 
 
