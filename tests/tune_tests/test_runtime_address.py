@@ -1,0 +1,51 @@
+"""Where a sweep runs and where its rows go, refused before anything starts. No Ray is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from results.storage.location import locate
+from tune.cli import main
+from tune.launch import Place
+from tune.runtime import address_problems, upload_problems
+
+
+def sweep(*words: str, **variables: str) -> Result:
+    return CliRunner().invoke(main, ["sweep", "smoke", "--data", "no such folder", *words], env=variables)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "https://head.example.com", "ray://head:10001"])
+def test_a_job_servers_address_is_no_runtime(address: str, tmp_path: Path) -> None:
+    given = sweep("--address", address, "--out", str(tmp_path / "out"))
+    named = sweep("--out", str(tmp_path / "out"), RAY_ADDRESS=address)
+    for result in (given, named):
+        assert result.exit_code == 2
+        assert f"ray job submit --address {address}" in " ".join(result.stderr.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_in_this_process_no_address_counts() -> None:
+    assert Place(in_process=True, address="http://127.0.0.1:8265").problems() == []
+
+
+@pytest.mark.parametrize("address", [None, "auto", "head:6379", "127.0.0.1:6379", "[::1]:6379"])
+def test_an_address_of_a_runtime_is_left_to_ray(address: str | None) -> None:
+    assert address_problems(address) == []
+
+
+def test_a_run_directory_in_an_uploaded_working_directory_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploaded = tmp_path / "session" / "runtime_resources" / "working_dir_files" / "_ray_pkg_0123"
+    uploaded.mkdir(parents=True)
+    monkeypatch.chdir(uploaded)
+    (problem,) = upload_problems(Path("runs/smoke"))
+    assert "lost with the cluster" in problem
+    assert upload_problems(tmp_path / "runs") == []
+    assert upload_problems(locate("s3://bucket/runs")) == []
+    result = sweep("--address", "auto")
+    assert (result.exit_code, "lost with the cluster" in " ".join(result.stderr.split())) == (2, True)
+    assert list(uploaded.iterdir()) == []
