@@ -28,6 +28,7 @@ from tune.loggers import logged_sweep
 from tune.prepare import prepare
 from tune.recorded_sweep import recorded_sweep
 from tune.recorder import Recorder
+from tune.signals import graceful_signals
 from tune.sweep import Sweep
 from tune.workplace import Workplace
 
@@ -52,6 +53,7 @@ class Training:
     max_concurrent: int | None = None
 
 
+@graceful_signals()
 def bring_to_their_end(
     run_dir: RunDir,
     drawn: Sequence[StoppedRun],

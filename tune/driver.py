@@ -7,11 +7,8 @@ loggers are off, its experiment snapshot is written to a folder that is thrown a
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +20,7 @@ from tune.errors import PolicyError
 from tune.execution import Execution
 from tune.faults import Cause, Fault
 from tune.progress import Progress, shown
+from tune.signals import graceful_signals
 from tune.slots import Seats
 from tune.workplace import Workplace
 
@@ -160,25 +158,3 @@ def _scratch() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def graceful_signals() -> Iterator[None]:
-    """SIGTERM (Kubernetes, Slurm, spot notice) ends the sweep as Ctrl-C does: everything is kept.
-
-    Ray Tune ends gracefully on SIGUSR1 while it runs, and installs handlers that it never takes away; before and after
-    that, both signals are a KeyboardInterrupt. The caller's handlers are put back. POSIX, main thread; elsewhere only
-    Ctrl-C works.
-    """
-    if not hasattr(signal, "SIGUSR1") or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    ours = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    before = {number: signal.getsignal(number) for number in ours}
-    signal.signal(signal.SIGUSR1, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

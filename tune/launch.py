@@ -31,6 +31,7 @@ from tune.reopened import reopen, told_missing, without_checkpoint
 from tune.run_dir import check_run_dir, open_store
 from tune.runtime import address_problems, upload_problems
 from tune.schedulers.history import AUDIT
+from tune.signals import graceful_signals
 from tune.sweep import Sweep
 from tune.workplace import Workplace
 
@@ -87,6 +88,7 @@ class Outcome:
     report: ReportPaths
 
 
+@graceful_signals()
 def run(
     sweep: Sweep,
     out: RunDir,
@@ -108,6 +110,7 @@ def run(
 
     Raises:
         SweepError, SpaceError, DatasetError, StoreError: bad input, before any training, with every problem.
+        KeyboardInterrupt: Ctrl-C or SIGTERM before the first trial or after the last; in between they end the search.
     """
     out = locate(out)
     if problems := [*sweep.problems(), *place.problems(), *upload_problems(out)]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from results.storage.location import RunUrl
 from tune.errors import SweepError
+from tune.signals import sigterm_kept
 from tune.sweep import Sweep
 
 #: Ray's own settings, fixed before Ray is imported; each saves time, files or noise.
@@ -80,7 +81,8 @@ def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[None]:
         options = {"address": "local", "include_dashboard": False, **_other_cards()}
     runtime_env = {"env_vars": {**_WORKER_ENVIRONMENT, "OMP_NUM_THREADS": str(sweep.threads)}}
     try:
-        ray.init(**options, runtime_env=runtime_env, log_to_driver=False, logging_level=logging.ERROR)
+        with sigterm_kept():
+            ray.init(**options, runtime_env=runtime_env, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise SweepError(f"address: no Ray runtime at {address or 'this machine'}: {error}") from error
     with redirect_stdout(sys.stderr):  # Ray prints what happens to its processes, and our stdout is data

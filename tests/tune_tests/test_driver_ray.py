@@ -22,9 +22,9 @@ from toy_sweeps import a_sweep, decided, execution_on, new_store, replayed
 from results import ResultsStore, StoreError
 from tune import driver
 from tune.cli import main
-from tune.driver import graceful_signals
 from tune.errors import PolicyError, SweepError
 from tune.loggers import logged_sweep
+from tune.signals import graceful_signals
 from tune.slots import slots_of
 from tune.sweep_file import declare
 from tune.workplace import Workplace

@@ -65,8 +65,10 @@ class GuardedLogger(ray_tune.Callback):  # type: ignore[misc]
         self._guarded(self._end, self._desk.specs[trial.trial_id].trial_key)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A trial was lost for good."""
-        self._guarded(self._end, self._desk.specs[trial.trial_id].trial_key)
+        """A trial failed; or a fault took it, and it goes on: then the tool sees one run without a break."""
+        key = self._desk.specs[trial.trial_id].trial_key
+        if not self._desk.execution.runs[key].run.pending:
+            self._guarded(self._end, key)
 
     # ---- what the driver calls
 
@@ -79,8 +81,9 @@ class GuardedLogger(ray_tune.Callback):  # type: ignore[misc]
     # ---- inside
 
     def _begin(self) -> None:
-        self._logger = self._make()
-        self._logger.setup()
+        if self._logger is None:  # Ray's loop may begin once more, when it broke off
+            self._logger = self._make()
+            self._logger.setup()
 
     def _start(self, spec: TrialSpec) -> None:
         key = spec.trial_key
