@@ -213,9 +213,9 @@ def test_each_demand_is_measured_once_and_kept_in_a_file_for_people(
     fake_cards: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(fake_card.BROKEN, "12")
-    found = {answer.demand: answer for answer in answers([demand(4), demand(12), demand(128)])}
-    assert set(found) == {demand(4), demand(12), demand(128)}
-    small, broken, large = found[demand(4)], found[demand(12)], found[demand(128)]
+    found = {answer.demand: answer for answer in answers([demand(4), demand(12), demand(24)])}
+    assert set(found) == {demand(4), demand(12), demand(24)}
+    small, broken, large = found[demand(4)], found[demand(12)], found[demand(24)]
     assert (small.card, small.reserved_bytes, small.new) == ("Fake 8", fake_card.need(4), True)
     assert small.part == pytest.approx((fake_card.need(4) * 1.15 + fake_card.CONTEXT) / (8 * GIB))
     assert small.share == 0.1666
