@@ -146,8 +146,8 @@ def sweep(
     """Search for the best config, knowing that seeds are noise.
 
     NAME_OR_FILE is a shipped space (see `landslide-tune space list`), a space file or a sweep file.
-    Everything is checked before anything is trained. Ctrl-C keeps what was done; --resume goes on, and may ask for more:
-    configs, seeds, epochs, budget or confirming runs, without running again what was run.
+    Everything is checked before anything is trained. Ctrl-C keeps what was done; --resume goes on, and may ask for
+    more: configs, seeds, epochs, budget or confirming runs, without running again what was run.
 
     \b
     Examples:  landslide-tune sweep unet --data ./data --configs 24 --max-epochs 40 --gpus-per-trial 0.25

@@ -32,7 +32,8 @@ class Run:
         best_epoch: its epoch, the earliest of equals; 0 without one.
         status: how it ended; None while it has not.
         paused: it waits, without a slot, for the policy to resume it.
-        screen_epochs: epochs done when its screening ended; None while it is screened.
+        screen_epochs: epochs done when its screening ended, or when it was last given more of them; None while it is
+            screened for the first time.
     """
 
     config: int
@@ -155,8 +156,7 @@ class History:
         if run.status is RunStatus.FINISHED:
             self.finished -= 1
             self.finished_epochs -= run.epochs
-        if run.stage == SCREEN or run.screen_epochs is None:
-            run.screen_epochs = run.epochs  # until it has ended, this is what is known of it
+        run.screen_epochs = run.epochs  # until it has ended, this is what is known of it
         run.status, run.paused = None, False
         self.opened.append(run)
         self._pending.pop((run.config, run.replicate), None)
