@@ -74,7 +74,7 @@ def run_on_ray(
                     while (error := _run_loop(desk, loggers, slots=slots, storage=storage)) is not None:
                         told = f"warning: Ray gave up: {type(error).__name__}: {error}"
                         console.print(told, style="yellow", markup=False)
-                        if not _take_back(execution, error):
+                        if not _take_back(desk, error):
                             break
                 finally:
                     for logger in loggers:
@@ -104,16 +104,16 @@ def _run_loop(
     return None
 
 
-def _take_back(execution: Execution, error: Exception) -> bool:
+def _take_back(desk: Desk, error: Exception) -> bool:
     """Ray's loop broke off and took all running trials with it: whether there is something to go on with in another.
 
     Each of them gets on, or uses up its retries, so that this comes to an end.
     """
+    desk.everyone_left()
+    execution, told = desk.execution, " ".join(f"{type(error).__name__}: {error}".split())[:300]
     taken = [execution.runs[key].spec for key in execution.running]
     for spec in taken:
-        execution.on_fault(
-            spec, Fault(Cause.RUNTIME, " ".join(f"{type(error).__name__}: {error}".split())[:300])
-        )
+        execution.on_fault(spec, Fault(Cause.RUNTIME, told))
     return bool(taken)
 
 

@@ -64,6 +64,12 @@ class Desk:
             self.seats.refresh(alive_nodes())
         return self.seats.room()
 
+    def everyone_left(self) -> None:
+        """Ray's loop broke off, and no trial of Ray's is there any more."""
+        if self.seats is not None:
+            for trial_id in self.specs:
+                self.seats.leave(trial_id)
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Desk:
         """There is one desk: Ray copies what it is given, and a copy would hear nothing."""
         return self

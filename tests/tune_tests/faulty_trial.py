@@ -40,13 +40,19 @@ def no_space() -> None:
     raise OSError(28, "No space left on device")
 
 
+def cancelled() -> None:
+    """What Ray Tune does not expect of a trial: its whole loop breaks off."""
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(600)
+
+
 def broken() -> None:
     """A mistake in the training."""
     raise ZeroDivisionError("a bug in a loss")
 
 
 #: In the order in which the trials are started; those after them meet none.
-FAULTS = (killed, terminated, hung, no_space, broken)
+FAULTS = (killed, terminated, hung, no_space, broken, cancelled)
 
 
 class FaultyTrial(LandslideTrial):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +56,10 @@ def start(data: Path, out: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def run_here(data: Path, out: Path, *words: str) -> None:
-    """The same sweep in this process: no start of Python, and none of Ray."""
-    command = ["sweep", "smoke", "--data", str(data), "--out", str(out), *WORDS, *words, "--in-process"]
+def run_here(data: Path, out: Path, *words: str, address: str | None = None) -> None:
+    """The same sweep in this process, without Ray or on a runtime that is there: Python and Ray need no start."""
+    where = ["--in-process"] if address is None else ["--address", address]
+    command = ["sweep", "smoke", "--data", str(data), "--out", str(out), *WORDS, *words, *where]
     result = CliRunner().invoke(main, command)
     assert result.exit_code in (0, 1), result.output
     assert "ended" in ResultsStore.read(out).sweep
@@ -89,6 +90,19 @@ def wait_for_epochs(out: Path, process: subprocess.Popen[str], enough: int) -> N
     pytest.fail(
         f"no {enough} epochs: {process.communicate() if process.poll() is not None else 'still running'}"
     )
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """A Ray runtime that outlives its drivers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        from ray.cluster_utils import Cluster
+
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+        yield cluster.address
+        cluster.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +161,9 @@ def log_of(out: Path) -> dict[str, list[dict[str, Any]]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [HALVING, ADAPTIVE], ids=["successive-halving", "noise-aware"])
 def test_one_worker_on_ray_decides_and_measures_what_the_in_process_twin_does(
-    tiny_dataset: Path, tmp_path: Path, words: tuple[str, ...]
+    tiny_dataset: Path, tmp_path: Path, address: str, words: tuple[str, ...]
 ) -> None:
-    assert finish(start(tiny_dataset, tmp_path / "ray", *words, "--max-concurrent", "1")) == 0
+    run_here(tiny_dataset, tmp_path / "ray", *words, "--max-concurrent", "1", address=address)
     run_here(tiny_dataset, tmp_path / "here", *words)
     ray, here = log_of(tmp_path / "ray"), log_of(tmp_path / "here")
     assert ray["decisions"] == here["decisions"]
@@ -164,10 +178,12 @@ def test_one_worker_on_ray_decides_and_measures_what_the_in_process_twin_does(
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_decisions_taken_with_several_workers_replay_from_the_log(tiny_dataset: Path, tmp_path: Path) -> None:
+def test_decisions_taken_with_several_workers_replay_from_the_log(
+    tiny_dataset: Path, tmp_path: Path, address: str
+) -> None:
     out = tmp_path / "run"
     words = (*ADAPTIVE, "--configs", "4", "--cpus-per-trial", "0.5", "--max-concurrent", "3")
-    assert finish(start(tiny_dataset, out, *words)) == 0
+    run_here(tiny_dataset, out, *words, address=address)
     store = ResultsStore.read(out)
     options = {
         "configs": 4,
@@ -217,37 +233,8 @@ def test_a_stopped_sweep_keeps_everything_and_resumes_to_the_same_bits(
     if expected == 1:
         assert "--resume" in err
     assert seen.items() <= recorded(out).items()
-    assert finish(start(tiny_dataset, out, "--resume")) == 0
+    run_here(tiny_dataset, out, "--resume")
     assert recorded(out) == uninterrupted
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="finds the worker in /proc")
-def test_a_trial_whose_process_is_killed_goes_on_from_its_last_epoch(
-    tiny_dataset: Path, tmp_path: Path, uninterrupted: dict[tuple[str, int], tuple[Any, ...]]
-) -> None:
-    out = tmp_path / "run"
-    process = start(tiny_dataset, out)
-    wait_for_epochs(out, process, 3)
-    os.kill(a_worker_of(process.pid), signal.SIGKILL)
-    assert finish(process) == 0
-    assert recorded(out) == uninterrupted
-    assert set(ResultsStore.read(out).runs().column("status").to_pylist()) == {"finished"}
-
-
-def a_worker_of(session: int) -> int:
-    """A Ray worker that runs a trial, started in the session of the driver."""
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                title = (folder / "cmdline").read_bytes().split(b"\0")[0]
-                in_session = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[3]) == session
-            except OSError:
-                continue
-            if in_session and title.startswith(b"ray::") and b".train" in title:
-                return int(folder.name)
-    return pytest.fail("no worker runs a trial")
 
 
 def sweep_asking(**resources: Any) -> Any:
