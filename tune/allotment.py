@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from landslide import PackedDataset
+from results.storage.location import RunDir
 from search_spaces import Config
 from tune.demand import demands_of
 from tune.gpu_shares import MOST_MEASURED, Shares, announcement, refuse_too_large, told
@@ -42,6 +43,7 @@ def allotted(
     place: Place,
     *,
     data: PackedDataset,
+    out: RunDir,
     console: Console,
     recorded: Sequence[Config] = (),
 ) -> Iterator[Allotment]:
@@ -53,11 +55,13 @@ def allotted(
         sweep: that is to be run.
         place: where.
         data: its dataset.
-        console: told what is measured, and what came of it.
+        out: its run directory, which need not exist.
+        console: told what is checked and measured, and what came of it.
         recorded: the configs that a sweep that goes on has proposed already.
 
     Raises:
-        SweepError: no runtime can be reached, none of its nodes can hold a trial, or no config fits a GPU.
+        SweepError: no runtime can be reached, none of its nodes can hold a trial, one of them lacks something, or no
+            config fits a GPU.
     """
     if place.in_process:
         yield Allotment(Shares(sweep, data))
@@ -68,6 +72,10 @@ def allotted(
         nodes = alive_nodes()
         shares = Shares(sweep, data)
         slots_of(sweep, list(nodes.values()))  # before anything is measured: can one trial run at all?
+        if place.address is not None:
+            from tune.node_tasks import make_nodes_ready
+
+            make_nodes_ready(sweep, out, data, console)
         if sweep.gpus_per_trial == AUTO:
             shares = _measured(shares, recorded, console)
         slots = slots_of(sweep, list(nodes.values()), share=shares.smallest)
@@ -85,7 +93,9 @@ def _measured(shares: Shares, recorded: Sequence[Config], console: Console) -> S
 
     demands = demands_of(shares.sweep, shares.data, recorded)
     chosen = demands[:MOST_MEASURED]
-    console.print(announcement(len(chosen), len(demands) - len(chosen)), markup=False, highlight=False)
+    console.print(
+        announcement(len(chosen), len(demands) - len(chosen)), markup=False, highlight=False, soft_wrap=True
+    )
     started, answers = time.monotonic(), []
     for answer in answers_on_ray(chosen, alive_nodes()):
         console.print(told(answer), markup=False, highlight=False, soft_wrap=True)

@@ -80,7 +80,7 @@ def bring_to_their_end(
     sweep, place = _sweep_now(stored, training), training.place
     data = prepare(sweep, on_this_machine=place.in_process or place.address is None, progress=packing)
     _refuse_other_data(data, sweep, stored)
-    with allotted(sweep, place, data=data, console=console) as allotment:
+    with allotted(sweep, place, data=data, out=run_dir, console=console) as allotment:
         store = ResultsStore.open(run_dir)
         warn = partial(console.print, "warning:", style="yellow", markup=False, highlight=False)
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,7 +92,16 @@ def in_bucket(place: RunUrl) -> RemoteDataset:
     return RemoteDataset(str(place), files, fetch)
 
 
-def dataset_here(job: TrialJob) -> PackedDataset:
+@dataclass(frozen=True)
+class Wanted:
+    """A dataset that a node is to have; the fields of a `TrialJob` that say which."""
+
+    cache_path: str
+    data_source: str
+    data_id: str
+
+
+def dataset_here(job: TrialJob | Wanted) -> PackedDataset:
     """The dataset of a trial on this node: the packed copy that the sweep was started with, where this node sees it.
 
     Otherwise, or where this node has a folder of caches of its own (LANDSLIDE_TUNE_CACHE), a packed copy there with the
@@ -101,6 +111,17 @@ def dataset_here(job: TrialJob) -> PackedDataset:
         DatasetError: it cannot be had here, or has another content than the sweep was started with.
     """
     from landslide import load_packed
+
+    if (data := packed_here(job)) is not None:
+        return data
+    if not job.data_source:
+        return load_packed(Path(job.cache_path))  # says what is wrong
+    return _made_here(job)
+
+
+def packed_here(job: TrialJob | Wanted) -> PackedDataset | None:
+    """The packed copy that `dataset_here` opens; None if it would have to make one."""
+    from landslide import load_packed
     from landslide.caches import find_cache
     from landslide.packed import default_cache_dir
 
@@ -109,11 +130,25 @@ def dataset_here(job: TrialJob) -> PackedDataset:
     elsewhere = bool(own) and not theirs.is_relative_to(default_cache_dir().resolve())
     if not (job.data_source and elsewhere) and (data := _same(theirs, job.data_id)) is not None:
         return data
-    if not job.data_source:
-        return load_packed(theirs)  # says what is wrong
-    if (path := find_cache(default_cache_dir(), job.data_id)) is not None:
-        return load_packed(path)
-    return _made_here(job)
+    path = find_cache(default_cache_dir(), job.data_id) if job.data_source else None
+    return None if path is None else load_packed(path)
+
+
+def source_problem(source: str) -> str | None:
+    """Why a packed copy cannot be made here; None as far as can be told without reading the files."""
+    place = data_place(source)
+    if isinstance(place, Path):
+        return (
+            None
+            if place.is_dir()
+            else f"{place} is not a folder there: give all nodes the dataset under this path"
+        )
+    from results.storage.object_store import RunObjects
+
+    try:
+        return None if RunObjects(place).names(at_most=1) else f"{place} has no objects as seen from there"
+    except StoreError as error:
+        return f"{error.problems[0]} (asked from there)"
 
 
 def _same(path: Path, data_id: str) -> PackedDataset | None:
@@ -126,7 +161,7 @@ def _same(path: Path, data_id: str) -> PackedDataset | None:
     return data if data_id in ("", data.data_id) else None
 
 
-def _made_here(job: TrialJob) -> PackedDataset:
+def _made_here(job: TrialJob | Wanted) -> PackedDataset:
     where = f"node {platform.node()}: {job.data_source}"
     try:
         data = open_dataset(job.data_source)

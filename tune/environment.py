@@ -27,9 +27,14 @@ def environment() -> dict[str, object]:
         "platform": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cpus": os.cpu_count(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": package_versions(),
         "git_revision": git_revision(),
     }
+
+
+def package_versions() -> dict[str, str | None]:
+    """Versions by name of what decides the numbers; None = not installed."""
+    return {name: _version(name) for name in _PACKAGES}
 
 
 def git_revision() -> str | None:

@@ -121,7 +121,7 @@ def run(
         return _as_it_is(out, found.ended, console)
     here = place.in_process or place.address is None
     data = prepare(sweep, on_this_machine=here, progress=packing, recorded=found.configs)
-    with allotted(sweep, place, data=data, console=console, recorded=found.configs) as allotment:
+    with allotted(sweep, place, data=data, out=out, console=console, recorded=found.configs) as allotment:
         store = open_store(sweep, data, out, resume=resume)
         if store.run_dir != out:
             console.print(

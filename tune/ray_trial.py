@@ -9,10 +9,12 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from ray import tune as ray_tune
 
+from tune.joining import node_names
 from tune.trial import RunEnd, TrialJob, run_trial
 
 #: Ends after which a process is not used again: a broken CUDA context breaks all that follow.
@@ -29,6 +31,14 @@ class Spoilt(RuntimeError):
     def __init__(self, end: Mapping[str, Any]) -> None:
         super().__init__(end)
         self.end = RunEnd(**end)
+
+
+@lru_cache(maxsize=1)
+def node_here() -> str:
+    """What people call the node of this process."""
+    import ray
+
+    return node_names().get(ray.get_runtime_context().get_node_id(), platform.node())
 
 
 class LandslideTrial(ray_tune.Trainable):  # type: ignore[misc]
@@ -59,7 +69,7 @@ class LandslideTrial(ray_tune.Trainable):  # type: ignore[misc]
             raise Spoilt(asdict(event))
         # Pairs, because of every number in a dict Ray keeps statistics of its own, for each trial and for ever.
         told = {"end": asdict(event)} if isinstance(event, RunEnd) else {"metrics": list(event.items())}
-        return {**told, "node": platform.node()}
+        return {**told, "node": node_here()}
 
     def get_auto_filled_metrics(self, *args: Any, **options: Any) -> dict[str, Any]:
         """What Ray adds to a result, without the trial's config: the driver has that."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from results.storage.location import RunUrl
 from tune.errors import SweepError
+from tune.joining import environment_to_join, of_the_job, refuse_silent, why_not_joined
 from tune.signals import sigterm_kept
 from tune.sweep import Sweep
 
@@ -27,8 +28,9 @@ _RAY_ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # we have our own display
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's coming default: leave CUDA_VISIBLE_DEVICES alone without GPUs
 }
-#: A worker's environment: weights were fetched before the first trial, so that no trial waits for a network.
-_WORKER_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+#: On this machine weights were fetched before the first trial, so that no trial waits for a network. In a runtime that
+#: is joined, a node that comes later has to fetch them.
+_LOCAL_ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
 #: Ray Tune's own loggers that print a traceback per lost process, or a line per trial.
 _QUIET = (
     "ray.tune.analysis.experiment_analysis",
@@ -65,8 +67,8 @@ def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[None]:
 
     Args:
         sweep: how many threads its trials compute with.
-        address: None for a runtime of our own on this machine, else `auto` or host:port of a running one, whose nodes
-            must see the run directory and the packed dataset under the same paths.
+        address: None for a runtime of our own on this machine, else `auto` or host:port of a running one. What its
+            nodes must have is checked in `tune.node_check`.
 
     Raises:
         SweepError: no runtime can be reached.
@@ -79,12 +81,18 @@ def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[None]:
     options: dict[str, Any] = {"address": address}
     if address is None:
         options = {"address": "local", "include_dashboard": False, **_other_cards()}
-    runtime_env = {"env_vars": {**_WORKER_ENVIRONMENT, "OMP_NUM_THREADS": str(sweep.threads)}}
+    else:
+        refuse_silent(address)
+    known = environment_to_join() if address else _LOCAL_ENVIRONMENT
+    variables = {"NO_ALBUMENTATIONS_UPDATE": "1", "OMP_NUM_THREADS": str(sweep.threads), **known}
+    given = of_the_job() if address else set()
+    runtime_env = {"env_vars": {name: value for name, value in variables.items() if name not in given}}
     try:
         with sigterm_kept():
             ray.init(**options, runtime_env=runtime_env, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise SweepError(f"address: no Ray runtime at {address or 'this machine'}: {error}") from error
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        told = why_not_joined(address, error) if address else f"Ray does not start on this machine: {error}"
+        raise SweepError(told) from error
     with redirect_stdout(sys.stderr):  # Ray prints what happens to its processes, and our stdout is data
         try:
             yield

@@ -35,6 +35,11 @@ def slots_of(sweep: Sweep, nodes: Sequence[Resources], *, share: float | None = 
     return min(slots, sweep.max_concurrent or slots)
 
 
+def fits(sweep: Sweep, node: Resources) -> bool:
+    """Whether a node can hold a trial at all."""
+    return _on_node(sweep.cpus_per_trial, sweep.gpu_share, node) > 0
+
+
 def _on_node(cpus_per_trial: float, share: float, node: Resources) -> int:
     cpus, gpus = node.get("CPU", 0.0), node.get("GPU", 0.0)
     by_cpu = int(cpus / cpus_per_trial + 1e-9)
