@@ -19,6 +19,7 @@ from typing import Protocol
 
 import torch
 
+from landslide.device import out_of_memory_named
 from landslide.errors import OutOfMemory
 
 #: For tests: ``module:factory`` of a `Card` to be used instead of CUDA's, in this process and in its children.
@@ -31,6 +32,7 @@ _CONTEXT_RANGE = (64 * 2**20, 2 * 2**30)
 #: A process that does nothing but hold a context, and tells how much of the card is free beside it.
 _WITNESS = "import sys, torch; print(torch.cuda.mem_get_info()[0], flush=True); sys.stdin.read()"
 _WITNESS_SECONDS = 60.0
+_MORE = "give a trial a larger share"
 
 
 class Card(Protocol):
@@ -169,16 +171,19 @@ def share_of_card(share: float) -> Iterator[str]:
         OSError: this machine has no card, or lost it.
         OutOfMemory: the share is no more than what the context of a process takes.
     """
-    card = find_card()
-    if card is None:
-        raise OSError(errno.ENODEV, f"no GPU is visible to torch {torch.__version__} on {platform.node()}")
-    allowed = int(share * card.total_bytes) - CONTEXT_BYTES
-    if allowed <= 0:
-        raise OutOfMemory(
-            f"{share:g} of the {card.total_bytes / 2**30:.1f} GiB of {card.name} is no more than CUDA itself needs "
-            f"({CONTEXT_BYTES / 2**30:.1f} GiB); give a trial a larger share"
-        )
-    card.limit(allowed if share < 1 else None)
+    with out_of_memory_named("CUDA's own context", "the GPU beside what others hold", remedy=_MORE):
+        card = find_card()
+        if card is None:
+            raise OSError(
+                errno.ENODEV, f"no GPU is visible to torch {torch.__version__} on {platform.node()}"
+            )
+        allowed = int(share * card.total_bytes) - CONTEXT_BYTES
+        if allowed <= 0:
+            raise OutOfMemory(
+                f"{share:g} of the {card.total_bytes / 2**30:.1f} GiB of {card.name} is no more than CUDA itself "
+                f"needs ({CONTEXT_BYTES / 2**30:.1f} GiB); {_MORE}"
+            )
+        card.limit(allowed if share < 1 else None)
     try:
         yield card.device
     finally:

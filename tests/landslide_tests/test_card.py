@@ -70,6 +70,18 @@ def test_a_share_that_the_context_takes_is_out_of_memory(pretended: Pretended) -
     assert pretended.asked == []
 
 
+def test_a_card_too_full_for_a_context_is_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise RuntimeError("CUDA error: out of memory")
+
+    monkeypatch.setattr(card, "find_card", full)
+    with (
+        pytest.raises(OutOfMemory, match="context does not fit .* give a trial a larger share"),
+        share_of_card(0.5),
+    ):
+        pytest.fail("trained without memory")
+
+
 def test_a_machine_that_lost_its_card_is_no_fault_of_the_config(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(card, "find_card", lambda: None)
     with pytest.raises(OSError, match="no GPU is visible to torch"), share_of_card(0.5):
