@@ -190,7 +190,7 @@ class Execution:
         if end.status == RunStatus.OUT_OF_MEMORY and 0 < state.share < 1:
             self.on_fault(spec, Fault(Cause.GPU_MEMORY, end.reason, end.error))
             return
-        self._ends(state, RunStatus(end.status))
+        self._ends(state, RunStatus(end.status), end.reason)
         self._events.ended(state, end.reason, error=end.error)
 
     def on_fault(self, spec: TrialSpec, fault: Fault) -> Retry | RunEnd | SetAside | None:
@@ -205,7 +205,7 @@ class Execution:
         follows = what_follows(fault, before=state.faults, share=state.share)
         state.faults.append(fault)
         if isinstance(follows, RunEnd):
-            self._ends(state, RunStatus(follows.status))
+            self._ends(state, RunStatus(follows.status), follows.reason)
             self._events.ended(state, follows.reason, error=follows.error)
         elif isinstance(follows, Retry):
             self._sweep_runs.grow(state, follows.share)
@@ -268,7 +268,8 @@ class Execution:
 
     # ---- what becomes of a run ----------------------------------------------------------------------------------
 
-    def _ends(self, state: RunState, status: RunStatus) -> None:
+    def _ends(self, state: RunState, status: RunStatus, reason: str = "") -> None:
+        state.reason = reason
         self.history.end(state.run, status)
         self._running.discard(state.spec.trial_key)
 

@@ -29,6 +29,7 @@ class RunState:
         seconds: training time so far.
         share: the share of a GPU that it holds or gets next; 0 = none.
         faults: that took it since its last new epoch.
+        reason: why it ended, if it said so itself.
     """
 
     spec: TrialSpec
@@ -36,6 +37,7 @@ class RunState:
     seconds: float = 0.0
     share: float = 0.0
     faults: list[Fault] = field(default_factory=list)
+    reason: str = ""
 
     @property
     def status(self) -> RunStatus | None:

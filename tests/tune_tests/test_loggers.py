@@ -68,7 +68,7 @@ class Stage:
 
     def __init__(self, sweep: LoggedSweep, make: Callable[[], Any]) -> None:
         self.said: list[str] = []
-        self.run = SimpleNamespace(status=None, run=SimpleNamespace(paused=False))
+        self.run = SimpleNamespace(status=None, reason="", run=SimpleNamespace(paused=False, pending=True))
         desk: Any = SimpleNamespace(
             specs={"ray-1": SPEC, "ray-2": SPEC},
             execution=SimpleNamespace(runs={KEY: self.run}),
@@ -89,8 +89,13 @@ class Stage:
         if reason:
             end = {"status": status.value, "reason": reason, "error": None}
             self._result({"end": end, "node": "here", "training_iteration": 78}, ray_id)
-        self.run.status = status
+        self.run.status, self.run.reason, self.run.run.pending = status, reason, False
         self.logger.on_trial_complete(1, [], SimpleNamespace(trial_id=ray_id))
+
+    def error(self, status: RunStatus | None, reason: str = "", ray_id: str = "ray-1") -> None:
+        """A trial failed; or, without a status, a fault took it and it goes on."""
+        self.run.status, self.run.reason, self.run.run.pending = status, reason, status is None
+        self.logger.on_trial_error(1, [], SimpleNamespace(trial_id=ray_id))
 
     def pause(self) -> None:
         self.run.run.paused = True
@@ -215,6 +220,21 @@ def test_a_repeated_epoch_and_a_restart_are_not_told_twice(sweep: LoggedSweep) -
         stage.epoch(epoch)
     assert [call[1] for call in told.calls if call[0] == "result"] == [1, 2, 3]
     assert [call[0] for call in told.calls].count("start") == 1
+
+
+def test_a_trial_that_a_fault_took_is_one_run_and_one_that_failed_says_why(sweep: LoggedSweep) -> None:
+    told = Told()
+    stage = Stage(sweep, lambda: told)
+    stage.start()
+    stage.epoch(1)
+    stage.error(None)
+    stage.start("ray-2")
+    stage.epoch(2, "ray-2")
+    stage.error(RunStatus.FAILED, "ValueError: a bug", "ray-2")
+    stage.logger.close()
+    heard = [call[0] for call in told.calls]
+    assert heard == ["setup", "start", "result", "result", "end", "finish"]
+    assert told.calls[-2][1:] == ("failed", "ValueError: a bug", True)
 
 
 def test_a_stopped_trial_that_is_completed_later_stays_one(sweep: LoggedSweep) -> None:

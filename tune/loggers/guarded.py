@@ -97,10 +97,9 @@ class GuardedLogger(ray_tune.Callback):  # type: ignore[misc]
         self._logger.log_trial_start(trial)
 
     def _result(self, key: str, result: Mapping[str, Any]) -> None:
-        trial = self._trials[key]
         if "end" in result:
-            trial.reason = result["end"]["reason"]
             return
+        trial = self._trials[key]
         metrics = dict(result["metrics"])
         if metrics["epoch"] <= trial.epoch:
             return  # its process was lost, and the new one repeats what the old one had reported
@@ -116,6 +115,7 @@ class GuardedLogger(ray_tune.Callback):  # type: ignore[misc]
         status = state.status
         unended = "paused" if state.run.paused else "interrupted"
         trial.status = unended if status is None else status.value
+        trial.reason = state.reason
         self._logger.log_trial_end(trial, failed=status in FAILURES)
 
     def _finish(self) -> None:
