@@ -111,7 +111,7 @@ def _take_back(desk: Desk, error: Exception) -> bool:
     """
     desk.everyone_left()
     execution, told = desk.execution, " ".join(f"{type(error).__name__}: {error}".split())[:300]
-    taken = [execution.runs[key].spec for key in execution.running]
+    taken = [execution.runs[key].spec for key in sorted(execution.running)]
     for spec in taken:
         execution.on_fault(spec, Fault(Cause.RUNTIME, told))
     return bool(taken)
@@ -126,7 +126,7 @@ def _fit(desk: Desk, loggers: Sequence[ray_tune.Callback], *, slots: int, storag
     cpus = desk.workplace.sweep.cpus_per_trial
 
     def resources(config: dict[str, Any]) -> ray_tune.PlacementGroupFactory:
-        return ray_tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["job"]["gpu_share"]}])
+        return ray_tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["gpu_share"]}])
 
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(LandslideTrial, resources),

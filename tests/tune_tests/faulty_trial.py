@@ -15,6 +15,7 @@ from typing import Any
 
 import landslide
 from tune.ray_trial import LandslideTrial
+from tune.trial import TrialJob
 
 _REAL = landslide.train
 
@@ -42,8 +43,7 @@ def no_space() -> None:
 
 def cancelled() -> None:
     """What Ray Tune does not expect of a trial: its whole loop breaks off."""
-    os.kill(os.getpid(), signal.SIGINT)
-    time.sleep(600)
+    raise KeyboardInterrupt
 
 
 def broken() -> None:
@@ -60,7 +60,7 @@ class FaultyTrial(LandslideTrial):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the trial with a training that has a fault."""
-        number = _number(Path(config["job"]["checkpoint_dir"]))
+        number = _number(Path(TrialJob.from_text(config["job"]).checkpoint_dir))
         train = partial(_faulty, FAULTS[number]) if number < len(FAULTS) else _REAL
         landslide.train = train  # type: ignore[assignment]
         super().setup(config)

@@ -17,7 +17,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent))  # importlib mode does not: `toy_sweeps` lies beside us
 from click.testing import CliRunner
 from rich.console import Console
-from toy_sweeps import a_sweep, decided, execution_on, new_store, replayed
+from toy_sweeps import a_sweep, decided, drive, execution_on, new_store, replayed, trial
 
 from results import ResultsStore, StoreError
 from tune import driver
@@ -297,3 +297,38 @@ def test_a_fault_of_the_policy_does_not_pass_for_an_interruption(
         else:
             assert not driver.run_on_ray(execution, workplace, **where)
             assert "Ray gave up: RuntimeError: no more nodes" in console.file.getvalue()
+
+
+@pytest.mark.ray
+def test_a_loop_of_rays_that_breaks_off_is_begun_again_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a process that a node has ended for want of memory, which Ray Tune does not expect of a trial."""
+    loops = list[int]()
+
+    def breaks_off(desk: Any, *_: Any, **__: Any) -> None:
+        loops.append(len(desk.execution.runs))
+        if len(loops) > 2:
+            drive(desk.execution)
+            return
+        for _ in range(2):
+            spec = desk.execution.next_trial()
+            event = next(trial(spec, desk.execution.known_epochs(spec), desk.execution.sweep))
+            desk.execution.on_epoch(spec, event)
+        raise RuntimeError("Caught unexpected exception: the node is low on memory")
+
+    monkeypatch.setattr(driver, "_fit", breaks_off)
+    sweep, console = a_sweep(policy="none"), Console(file=io.StringIO(), width=200)
+    with new_store(tmp_path / "calm", sweep) as calm:
+        drive(execution_on(sweep, calm))
+        expected = {row["trial_key"]: row["best_value"] for row in calm.runs().to_pylist()}
+    with new_store(tmp_path / "run", sweep) as store:
+        workplace = Workplace(sweep, tmp_path / "data", tmp_path / "run")
+        execution, log = execution_on(sweep, store), logged_sweep((), sweep, store)
+        assert driver.run_on_ray(execution, workplace, slots=2, console=console, log=log)
+        assert {row["trial_key"]: row["best_value"] for row in store.runs().to_pylist()} == expected
+        retries = [row["reason"] for row in store.decisions().to_pylist() if row["action"] == "retry"]
+    assert loops == [0, 2, 2]
+    assert len(retries) == 4
+    assert all(reason.startswith("runtime: RuntimeError: Caught unexpected") for reason in retries)
+    assert console.file.getvalue().count("warning: Ray gave up") == 2

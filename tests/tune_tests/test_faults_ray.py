@@ -53,7 +53,7 @@ def test_a_trial_that_meets_a_fault_goes_on_and_the_rows_are_those_of_a_calm_swe
     console = Console(file=StringIO(), width=300)
     run(sweep, tmp_path / "calm", place=Place(in_process=True), console=console)
     monkeypatch.setattr(ray_trial, "LandslideTrial", FaultyTrial)
-    faults = run(sweep, tmp_path / "faults", place=Place(address=address, hang_minutes=0.1), console=console)
+    faults = run(sweep, tmp_path / "faults", place=Place(address=address, hang_minutes=0.25), console=console)
     said = console.file.getvalue()
     assert faults.complete, said
     store = ResultsStore.read(tmp_path / "faults")
