@@ -190,10 +190,11 @@ def shown(progress: Progress, console: Console) -> Iterator[Callable[[], None]]:
     lines: list[str] = []
     last = 0.0
 
-    def tell() -> None:
-        if lines:
-            console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
+    def tell() -> bool:
+        if told := "\n".join(lines):
             lines.clear()
+            console.print(told, highlight=False, markup=False, soft_wrap=True)
+        return bool(told)
 
     def on_step() -> None:
         nonlocal last
@@ -202,8 +203,9 @@ def shown(progress: Progress, console: Console) -> Iterator[Callable[[], None]]:
             tell()
         elif (now := time.monotonic()) - last > REDRAW:
             last = now
-            tell()
-            live.update(progress.render(), refresh=True)
+            live.update(progress.render())
+            if not tell():  # which draws the table below what is told
+                live.refresh()
 
     live = None
     if console.is_terminal:

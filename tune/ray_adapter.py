@@ -99,7 +99,7 @@ class SpecSearcher(Searcher):  # type: ignore[misc]
         if seats is not None:
             seats.take(trial_id, share)
         job = self._desk.workplace.job(spec, known_epochs=known, share=share)
-        return {"job": job.to_dict(), "trial_key": spec.trial_key}
+        return {"job": job.to_text(), "gpu_share": share}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False

@@ -48,7 +48,7 @@ class LandslideTrial(ray_tune.Trainable):  # type: ignore[misc]
 
     def setup(self, config: dict[str, Any]) -> None:
         """Begin the trial, from its own last checkpoint if it has one."""
-        self._events = run_trial(TrialJob.from_dict(config["job"]))
+        self._events = run_trial(TrialJob.from_text(config["job"]))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Leave the old trial and begin another in the same process."""

@@ -5,6 +5,7 @@ Runs in a Ray worker or in the driver's own process; it does not know which, nor
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -73,14 +74,15 @@ class TrialJob:
     checkpoint_url: str | None = None
     hang_seconds: float | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for a Ray trial config."""
-        return asdict(self)
+    def to_text(self) -> str:
+        """As one value of a Ray trial config: of a mapping Ray would keep three copies of every trial."""
+        return json.dumps(asdict(self))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> TrialJob:
-        """The inverse of `to_dict`; keys of others are ignored."""
-        return cls(**{name: values[name] for name in cls.__dataclass_fields__})
+    def from_text(cls, text: str) -> TrialJob:
+        """The inverse of `to_text`."""
+        values = json.loads(text)
+        return cls(**{**values, "seeds": tuple(values["seeds"])})
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def trivial_trial(*, epochs: int, patches: int, slots: int) -> type:
 
     class TrivialTrial(LandslideTrial):
         def setup(self, config: dict[str, Any]) -> None:
-            job = TrialJob.from_dict(config["job"])
+            job = TrialJob.from_text(config["job"])
             wait_for_all(Path(job.checkpoint_dir).parents[2] / "workers", slots)
             self._events = trivial_events(job, epochs=epochs, patches=patches)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +74,13 @@ def test_a_full_disk_is_not_the_configs_fault(job: TrialJob, monkeypatch: pytest
 
 
 def test_a_missing_dataset_is_not_the_configs_fault(job: TrialJob, tmp_path: Path) -> None:
-    elsewhere = TrialJob.from_dict({**job.to_dict(), "cache_path": str(tmp_path / "gone")})
+    elsewhere = replace(job, cache_path=str(tmp_path / "gone"))
     with pytest.raises(landslide.DatasetError, match="gone"):
         next(run_trial(elsewhere))
 
 
 def test_a_job_survives_the_way_to_a_worker(job: TrialJob) -> None:
-    assert TrialJob.from_dict({**job.to_dict(), "of others": 1}) == job
+    assert TrialJob.from_text(job.to_text()) == job
 
 
 def test_a_trial_is_named_by_its_config_and_replicate_only() -> None:
