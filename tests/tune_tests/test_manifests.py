@@ -132,6 +132,6 @@ def test_the_machines_install_the_checkout_and_start_ray() -> None:
 def shell_words(script: str, program: str) -> Iterator[list[str]]:
     """The simple commands of a script that run the program."""
     for line in re.split(r"[;\n]|&&", script):
-        words = shlex.split(line, comments=True)
+        words = [word for word in shlex.split(line, comments=True) if not re.match(r"[A-Z_]+=", word)]
         if words[:1] == [program]:
             yield words

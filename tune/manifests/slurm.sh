@@ -25,6 +25,9 @@ RUN_DIR=$HOME/sweeps/first
 
 source "$ENVIRONMENT/bin/activate"
 export RAY_USAGE_STATS_ENABLED=0
+# Whoever reaches a Ray runtime can run programs as you: nobody joins without the token in your home.
+export RAY_AUTH_MODE=token
+ray get-auth-token --generate > /dev/null
 
 resume=()
 if landslide-tune status "$RUN_DIR" > /dev/null 2>&1; then
