@@ -56,9 +56,9 @@ def tell_evidence(calm: Record, disturbed: Record, *, same_table: bool) -> bool:
     return same_table and ended and not disturbed.doubled and not any(found.values())
 
 
-def tell_cost(calm: Course, disturbed: Course, times: Counter[str], *, epochs: int) -> None:
+def tell_cost(calm: Course, disturbed: Course, *, twice: int, epochs: int) -> None:
     """Epochs computed more than once, and the time."""
-    print(f"epochs computed {times.total()}, of which twice: {times.total() - len(times)} of {epochs}")
+    print(f"epochs computed to their end more than once: {twice}, of {epochs}")
     ratio = disturbed.seconds / calm.seconds
     print(f"wall time: calm {calm.seconds:.0f} s, disturbed {disturbed.seconds:.0f} s, ratio {ratio:.2f}")
 
@@ -91,7 +91,7 @@ def disturb(place: Stage, size: Size, planned: Sequence[Planned], *, minutes: fl
     tables = [users[name].stdout for name in ("calm", "disturbed")]
     held = tell_evidence(*records, same_table=tables[0] == tables[1])
     sys.stdout.writelines(unified_diff(*tables, "calm", "disturbed"))
-    tell_cost(calm, course, place.pipe.times, epochs=size.trials * size.epochs)
+    tell_cost(calm, course, twice=place.pipe.twice, epochs=size.trials * size.epochs)
     return held
 
 

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from chaos_bench.epochs_pipe import EpochsPipe
 from chaos_bench.faults import Faults, Struck
+from chaos_bench.pipe import Pipe
 from chaos_bench.plan import Planned
 from chaos_bench.user import User
 
@@ -37,7 +37,7 @@ class Course:
 
 def run_sweep(
     user: User,
-    pipe: EpochsPipe,
+    pipe: Pipe,
     *,
     faults: Faults | None = None,
     planned: Sequence[Planned] = (),
@@ -57,19 +57,21 @@ def run_sweep(
         say: told about every fault, and about commands that fail.
     """
     course, waiting, begun = Course(), deque(planned), time.monotonic()
-    pipe.times.clear()
+    pipe.clear()
     user.start(resume=False)
     try:
         while (passed := time.monotonic() - begun) < limit_seconds:
+            pipe.read()
             if faults is not None:
                 faults.mend()
             if user.ended():
-                if not _goes_on(user, course, say):
+                pipe.read()
+                if not (_goes_on(user, course, say) and pipe.epochs):
                     break
+                user.start(resume=True)
                 continue
             if faults is not None and waiting and passed < strike_seconds:
-                _strike(faults, waiting, len(pipe.read()), course=course, say=say)
-            pipe.read()
+                _strike(faults, waiting, len(pipe.epochs), course=course, say=say)
             time.sleep(0.05)
     finally:
         if faults is not None:
@@ -81,16 +83,13 @@ def run_sweep(
 
 
 def _goes_on(user: User, course: Course, say: Callable[[str], None]) -> bool:
-    """After the end of a command: type the next one, unless the sweep is complete or it is of no use."""
+    """After the end of a command: whether there is any use in typing it again."""
     code = user.endings[-1]
     course.complete = code == 0
     if code >= 0 and not course.complete:
         course.by_itself.append(code)
         say(f"the command ended with {code}: {''.join(user.stderr[-6:]).strip()}")
-    if course.complete or len(course.by_itself) > _MOST_COMMANDS:
-        return False
-    user.start(resume=True)
-    return True
+    return not course.complete and len(course.by_itself) <= _MOST_COMMANDS
 
 
 def _strike(

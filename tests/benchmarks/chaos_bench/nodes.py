@@ -40,13 +40,13 @@ class Nodes:
         """The nodes that are alive, the oldest first."""
         return list(self._alive)
 
-    def add(self, *, cpus: int = 1, **resources: Any) -> str:
-        """Start a node and wait until the cluster has it; its name."""
+    def add(self, environment: Mapping[str, str] | None = None) -> str:
+        """Start a node with one CPU, which may have variables of its own; its name, once the cluster has it."""
         name = f"node{len(self.caches) + 1}"
         cache = self.folder / name
         cache.mkdir()
-        env = {"LANDSLIDE_TUNE_CACHE": str(cache)}
-        node = self._cluster.add_node(num_cpus=cpus, node_name=name, env_vars=env, **resources)
+        env = {"LANDSLIDE_TUNE_CACHE": str(cache), **(environment or {})}
+        node = self._cluster.add_node(num_cpus=1, node_name=name, env_vars=env)
         self._alive[name], self.caches[name] = node, cache
         return name
 

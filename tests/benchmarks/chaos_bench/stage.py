@@ -15,33 +15,12 @@ from unittest.mock import patch
 
 from faulty_s3 import FaultyS3, faulty_s3
 
-from chaos_bench.epochs_pipe import EpochsPipe, epochs_pipe
 from chaos_bench.nodes import Nodes, ray_nodes
+from chaos_bench.pipe import Pipe, counting_pipe
+from chaos_bench.size import Size
 from chaos_bench.user import User
 
 BUCKET = "chaos"
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much is trained.
-
-    Args:
-        configs: of the smoke space.
-        seeds: each on so many.
-        epochs: of a run.
-        patches: of the synthetic dataset.
-    """
-
-    configs: int
-    seeds: int
-    epochs: int
-    patches: int
-
-    @property
-    def trials(self) -> int:
-        """Runs of the sweep."""
-        return self.configs * self.seeds
 
 
 @dataclass(frozen=True)
@@ -58,7 +37,7 @@ class Stage:
     folder: Path
     nodes: Nodes
     server: FaultyS3
-    pipe: EpochsPipe
+    pipe: Pipe
 
     def out(self, name: str, *, bucket: bool) -> str:
         """A run directory."""
@@ -83,7 +62,7 @@ def stage(size: Size, *, nodes: int) -> Iterator[Stage]:
 
     from landslide.synthetic import synthesize
 
-    with tempfile.TemporaryDirectory() as name, faulty_s3() as server, epochs_pipe(Path(name)) as pipe:
+    with tempfile.TemporaryDirectory() as name, faulty_s3() as server, counting_pipe(Path(name)) as pipe:
         folder = Path(name)
         synthesize(folder / "data", patches=size.patches, seed=7, size=64, difficulty=0.25)
         environment = {

@@ -1,6 +1,7 @@
-"""In every process of a cluster: tells of each epoch that was computed to its end. Changes nothing else.
+"""In every process of a cluster: tells of each epoch that was computed to its end, and of each dataset that was packed.
 
 Python imports a module of this name at its start. What is told goes through a named pipe, which no full disk hinders.
+Two more variables make a process see what another machine would: no dataset at its path, or copies to a bucket at once.
 """
 
 from __future__ import annotations
@@ -10,17 +11,22 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 from typing import Any
 
-VARIABLE = "CHAOS_EPOCHS_PIPE"
+PIPE, WITHOUT_DATA, CHECKPOINT_SECONDS = "CHAOS_PIPE", "CHAOS_WITHOUT_DATA", "CHAOS_CHECKPOINT_SECONDS"
 
 
-class Count(MetaPathFinder):
-    """Wraps the function that computes an epoch when its module is imported."""
+class AfterImport(MetaPathFinder):
+    """Calls a function with a module once it has been imported."""
+
+    def __init__(self, module: str, change: Callable[[Any], None]) -> None:
+        self._module, self._change = module, change
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != "landslide.train":
+        if name != self._module:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
@@ -28,32 +34,63 @@ class Count(MetaPathFinder):
         assert spec.loader is not None
         execute = spec.loader.exec_module
 
-        def execute_and_wrap(module: Any) -> None:
+        def execute_and_change(module: Any) -> None:
             execute(module)
-            module._epoch = counted(module._epoch)
+            self._change(module)
 
-        spec.loader.exec_module = execute_and_wrap  # type: ignore[method-assign]
+        spec.loader.exec_module = execute_and_change  # type: ignore[method-assign]
         return spec
 
 
-def counted(compute: Any) -> Any:
-    def wrapped(run: Any, **options: Any) -> Any:
+def count_epochs(train: Any) -> None:
+    compute = train._epoch
+
+    def counted(run: Any, **options: Any) -> Any:
         result = compute(run, **options)
         what = json.dumps([run.settings.to_dict(), run.seeds.to_dict()], sort_keys=True, default=str)
-        tell(f"{hashlib.sha256(what.encode()).hexdigest()[:16]} {options['epoch']}\n")
+        tell(f"epoch {hashlib.sha256(what.encode()).hexdigest()[:16]} {options['epoch']}\n")
         return result
 
-    return wrapped
+    train._epoch = counted
+
+
+def count_packing(packing: Any) -> None:
+    build = packing.build
+
+    def counted(files: Any, path: Path, *arguments: Any, **options: Any) -> None:
+        build(files, path, *arguments, **options)
+        tell(f"packed {path}\n")
+
+    packing.build = counted
+
+
+def hide_data(layout: Any) -> None:
+    find = layout.find_dataset
+    layout.find_dataset = lambda root: find(root / "this node has none")
+
+
+def copy_often(checkpoints: Any) -> None:
+    checkpoints.CHECKPOINT_SECONDS = float(os.environ[CHECKPOINT_SECONDS])
 
 
 def tell(line: str) -> None:
     """One write of a short line into a pipe is never torn."""
-    pipe = os.open(os.environ[VARIABLE], os.O_WRONLY | os.O_NONBLOCK)
+    pipe = os.open(os.environ[PIPE], os.O_WRONLY | os.O_NONBLOCK)
     try:
         os.write(pipe, line.encode())
     finally:
         os.close(pipe)
 
 
-if VARIABLE in os.environ:
-    sys.meta_path.insert(0, Count())
+def prepare() -> None:
+    changes = {
+        PIPE: [("landslide.train", count_epochs), ("landslide.packing", count_packing)],
+        WITHOUT_DATA: [("landslide.layout", hide_data)],
+        CHECKPOINT_SECONDS: [("tune.checkpoints", copy_often)],
+    }
+    for variable, wanted in changes.items():
+        if variable in os.environ:
+            sys.meta_path[:0] = [AfterImport(module, change) for module, change in wanted]
+
+
+prepare()

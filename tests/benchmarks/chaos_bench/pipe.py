@@ -1,4 +1,4 @@
-"""How often each epoch of each run was computed, whoever computed it: told by `counting/sitecustomize.py`."""
+"""How often each epoch was computed and each dataset packed, whoever did it: `counting/sitecustomize.py` tells."""
 
 from __future__ import annotations
 
@@ -11,42 +11,55 @@ from pathlib import Path
 COUNTING = Path(__file__).parent / "counting"
 
 
-class EpochsPipe:
+class Pipe:
     """The reading end.
 
     Attributes:
         environment: variables of the processes that shall be counted.
-        times: how often each epoch of each run was computed.
+        epochs: how often each epoch of each run was computed to its end.
+        packed: how often a dataset was packed into a folder, by its path.
     """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         before = os.environ.get("PYTHONPATH", "")
         self.environment = {
-            "CHAOS_EPOCHS_PIPE": str(path),
+            "CHAOS_PIPE": str(path),
             "PYTHONPATH": os.pathsep.join(filter(None, [str(COUNTING), before])),
         }
-        self.times: Counter[str] = Counter()
+        self.epochs: Counter[str] = Counter()
+        self.packed: Counter[str] = Counter()
         self._descriptor = descriptor
 
-    def read(self) -> Counter[str]:
+    @property
+    def twice(self) -> int:
+        """Epochs that were computed before."""
+        return self.epochs.total() - len(self.epochs)
+
+    def read(self) -> None:
         """Take in what was told since the last time; call it often, a pipe is short."""
         try:
             while told := os.read(self._descriptor, 65536):
-                self.times.update(told.decode().splitlines())
+                for line in told.decode().splitlines():
+                    kind, _, what = line.partition(" ")
+                    {"epoch": self.epochs, "packed": self.packed}[kind][what] += 1
         except BlockingIOError:
             pass
-        return self.times
+
+    def clear(self) -> None:
+        """Forget the epochs."""
+        self.read()
+        self.epochs.clear()
 
 
 @contextmanager
-def epochs_pipe(folder: Path) -> Iterator[EpochsPipe]:
+def counting_pipe(folder: Path) -> Iterator[Pipe]:
     """A pipe in this folder."""
-    path = folder / "epochs.pipe"
+    path = folder / "counts.pipe"
     os.mkfifo(path)
     descriptor = os.open(
         path, os.O_RDWR | os.O_NONBLOCK
     )  # also for writing: it must never be without a reader
     try:
-        yield EpochsPipe(path, descriptor)
+        yield Pipe(path, descriptor)
     finally:
         os.close(descriptor)

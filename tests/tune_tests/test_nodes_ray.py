@@ -1,0 +1,96 @@
+"""Several raylets on this machine, each with caches of its own: a node goes in mid-sweep, another one comes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from tune.cli import main
+
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("benchmarks", "results_tests")]
+from chaos_bench.plan import Planned
+from chaos_bench.size import Size
+
+if TYPE_CHECKING:
+    from chaos_bench.evidence import Record
+    from chaos_bench.stage import Stage
+
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="a cluster of raylets, and /proc"),
+]
+LIMIT = 300.0  # seconds after which something hangs
+SIZE = Size(configs=2, seeds=3, epochs=12, patches=24)
+#: As soon as six epochs are computed, the oldest node dies; a second later another one is added.
+NODE_LOST = Planned("node", epochs=6, delay=0.0, lasts=1.0, draw=0.0)
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Stage]:
+    """A cluster of two nodes that copy checkpoints to a bucket as often as they can."""
+    from chaos_bench.stage import stage
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHAOS_CHECKPOINT_SECONDS", "0")
+        with stage(SIZE, nodes=2) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+def calm(place: Stage) -> Record:
+    """The same sweep in this process, without faults."""
+    from chaos_bench.evidence import record_of
+
+    out = place.out("calm", bucket=False)
+    told = CliRunner().invoke(main, ["sweep", *place.words(SIZE, out), "--in-process"])
+    assert told.exit_code == 0, told.output
+    return record_of(out)
+
+
+def test_a_node_that_goes_and_one_that_comes_leave_the_rows_of_a_calm_sweep(
+    place: Stage, calm: Record
+) -> None:
+    """Run directory and dataset in folders that all nodes see."""
+    check_lost_node(place, calm, out=place.out("folder", bucket=False))
+
+
+def test_run_directory_and_dataset_in_a_bucket_survive_it_too(place: Stage, calm: Record) -> None:
+    """No node sees a file of another one."""
+    upload(place)
+    check_lost_node(place, calm, out=place.out("bucket", bucket=True), data="s3://chaos/data")
+
+
+def check_lost_node(place: Stage, calm: Record, *, out: str, data: str = "") -> None:
+    from chaos_bench.course import run_sweep
+    from chaos_bench.evidence import differences, record_of
+    from chaos_bench.faults import Faults
+
+    user, before = place.user(place.words(SIZE, out, data=data)), place.nodes.names
+    faults = Faults(place.nodes, user, place.server)
+    course = run_sweep(user, place.pipe, faults=faults, planned=[NODE_LOST], limit_seconds=LIMIT, say=print)
+    assert course.complete, "".join(user.stderr)
+    assert user.endings == [0], "nobody had to type --resume"
+    assert [struck.planned for struck in course.struck] == [NODE_LOST]
+    assert place.nodes.names != before
+    found = record_of(out)
+    assert differences(calm, found) == {"lost": [], "unexpected": [], "different": []}
+    assert found.doubled == 0
+    assert found.retries == {"node lost": 1}, "one trial ran there"
+    assert place.pipe.twice <= 2, "it went on from its checkpoint"
+    assert set(place.pipe.packed.values()) == {1}, "a machine packs once"
+    packed = {name for name, cache in place.nodes.caches.items() if list(cache.glob("*/manifest.json"))}
+    assert packed >= {*before, *place.nodes.names}, "all of them trained"
+
+
+def upload(place: Stage) -> None:
+    import boto3
+
+    folder = place.folder / "data"
+    for path in folder.rglob("*.h5"):
+        boto3.client("s3").upload_file(str(path), "chaos", f"data/{path.relative_to(folder)}")
