@@ -84,7 +84,8 @@ def sweep_status(run_dir: RunDir) -> SweepStatus:
     paused, resumed = _paused_and_resumed(seen)
     faults = read_faults(seen.decisions, epochs=seen.epochs, runs=seen.runs)
     by_status = Counter(_state(run, paused, resumed, faults.waiting) for run in runs)
-    ended = len(runs) - sum(by_status[name] for name in ("unfinished", "paused", "set_aside"))
+    by_status["set_aside"] = len(faults.waiting)  # also of runs without an epoch
+    ended = by_status.total() - sum(by_status[name] for name in ("unfinished", "paused", "set_aside"))
     planned = plan.runs if plan.runs is not None else (seen.configs.num_rows * plan.replicates or None)
     best, trial = _best(curves, runs, plan.sign)
     newest = [pc.max(table.column("timestamp")).as_py() for table in (seen.epochs, seen.runs)]
