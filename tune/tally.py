@@ -123,11 +123,12 @@ class Tally:
                 self.audited[state.spec.trial_key] = state
 
     def news(self) -> Iterator[RunState]:
-        """Every run that has ended since the last time."""
+        """Every run that has ended since the last time, and was not resumed meanwhile: it ends once more."""
         self._find_new()
         ended, self._told = self._history.ended[self._told :], len(self._history.ended)
         for run in ended:
-            yield self._states[run.config, run.replicate]
+            if run.status is not None:
+                yield self._states[run.config, run.replicate]
 
     def _find_new(self) -> None:
         """Runs are only ever added, at the end."""
