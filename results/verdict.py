@@ -205,9 +205,11 @@ def _notes(ranking: Ranking) -> tuple[str, ...]:
             "Configs that the policy stopped early on any seed have no final score and are not compared, not even "
             "by the runs that finished; the intervals are widened as if they were."
         )
-    if any(row.n_failed and row.n for row in ranking.scored):
+    if failed := [row for row in ranking.rows if row.n_failed]:
+        some = sum(1 for row in failed if row.n)
         notes.append(
-            "Failed runs are left out of the means. If a config fails on hard seeds, its mean flatters it."
+            f"{len(failed)} config{'s have' if len(failed) > 1 else ' has'} failed runs, {some} of them scored by the "
+            "others alone: a config that fails on hard seeds is flattered by that."
         )
     if ranking.n_audits:
         one = ranking.n_audits == 1

@@ -91,6 +91,7 @@ def test_the_report_tells_faults_and_the_traceback_and_the_verdict_counts_what_f
         assert "losses.py" in text, "the traceback"
     assert (report.verdict.n_failed, report.verdict.n_missing) == (1, 1)
     assert "1 failed" in report.verdict.sentence
+    assert any(note.startswith("1 config has failed runs, 1 of them scored") for note in report.verdict.notes)
 
 
 def test_a_trial_that_was_set_aside_and_goes_on_waits_no_longer(run_dir: Path) -> None:
