@@ -43,7 +43,7 @@ def fake_trial(job: TrialJob) -> Iterator[Mapping[str, Any] | RunEnd]:
     """What `run_trial` yields, from the epoch after the known ones, with a checkpoint that is empty."""
     folder = Path(job.checkpoint_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    for epoch in range(job.known_epochs + 1, EPOCHS + 1):
+    for epoch in range(job.known_epochs + 1, job.settings["epochs"] + 1):
         (folder / "last.pt").touch()
         found = value(folder.name, job.settings["lr"], epoch)
         yield {"epoch": epoch, "val_iou": found, "device": "cpu", "epoch_seconds": 1.0}
