@@ -76,7 +76,7 @@ def test_a_card_too_full_for_a_context_is_out_of_memory(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(card, "find_card", full)
     with (
-        pytest.raises(OutOfMemory, match="context does not fit .* give a trial a larger share"),
+        pytest.raises(OutOfMemory, match=r"context does not fit .* give a trial a larger share"),
         share_of_card(0.5),
     ):
         pytest.fail("trained without memory")

@@ -11,6 +11,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # importlib mode does not: `fake_card` lies beside us
 import fake_card
+import toy_sweeps
+from rich.console import Console
 
 from landslide import TrainSettings, open_packed
 from landslide.card import CARD_VARIABLE
@@ -189,7 +191,7 @@ def test_auto_on_a_machine_without_a_gpu_says_what_to_do(monkeypatch: pytest.Mon
 
 
 def test_in_this_process_nothing_is_measured_and_a_trial_has_the_whole_card() -> None:
-    with allotted(a_sweep(), Place(in_process=True), data=DATA, console=None) as allotment:  # type: ignore[arg-type]
+    with allotted(a_sweep(), Place(in_process=True), data=DATA, out="run", console=Console()) as allotment:
         assert (allotment.slots, allotment.seats) == (None, None)
         assert allotment.shares.of(Config({"backbone": BACKBONE})) == 1.0
 
@@ -281,3 +283,26 @@ def test_a_trial_may_use_its_share_and_the_next_one_in_the_process_its_own(
     assert ends(0.25, "c") == ["finished"]
     assert ends(0.2, "d") == ["out_of_memory"]
     assert fake_card.make().allowed is None
+
+
+# ---- growing --------------------------------------------------------------------------------------------------------
+
+
+def test_what_one_seed_turned_out_to_need_the_next_ones_begin_with(tmp_path: Path) -> None:
+    sweep = toy_sweeps.a_sweep(policy="none", configs=2, seeds=3)
+    with toy_sweeps.new_store(tmp_path, sweep) as store:
+        execution = toy_sweeps.execution_on(sweep, store, share=0.2)
+        first, other = execution.next_trial(), execution.next_trial()
+        assert first is not None
+        assert other is not None
+        execution.on_end(first, RunEnd("out_of_memory", "too small"))
+        assert execution.next_trial() == first  # before all that the policy might start
+        later = {spec.config: spec for _ in range(2) if (spec := execution.next_trial()) is not None}
+        assert execution.share(later[first.config]) == execution.share(first) == 0.3333
+        assert execution.share(later[other.config]) == execution.share(other) == 0.2
+        execution.flush()
+        again = toy_sweeps.execution_on(sweep, store, share=0.2)
+        assert [again.share(spec) for spec in (first, later[first.config], other)] == [0.3333, 0.3333, 0.2]
+        resumed = {spec: again.share(spec) for _ in range(6) if (spec := again.next_trial()) is not None}
+        assert len(resumed) == 6
+        assert {share for spec, share in resumed.items() if spec.config == first.config} == {0.3333}
