@@ -93,7 +93,7 @@ def check(directory: Path, as_json: bool) -> None:
 def stats(directory: Path, as_json: bool) -> None:
     """Print each band's mean and standard deviation over the train split.
 
-    Packs the dataset first, unless this machine has packed it before.
+    Packs the dataset first, unless this machine has packed it before. DIR may be s3://bucket/prefix.
 
     \b
     Example:   landslide-tune data stats ./data
@@ -128,7 +128,7 @@ def cache(directory: Path | None, listed: bool, prune: int | None, as_json: bool
     """Pack a dataset for fast training; list or remove what was packed.
 
     Packing is done once per machine, and by training itself when needed. A dataset whose packed form was
-    removed is packed again when it is next opened.
+    removed is packed again when it is next opened. DIR may be s3://bucket/prefix.
 
     \b
     Example:   landslide-tune data cache ./data
@@ -222,10 +222,10 @@ def _cache_line(entry: Cache) -> str:
 
 
 def _open(directory: Path) -> PackedDataset:
-    from landslide import open_packed
+    from tune.dataset import open_dataset
 
     with progress_bar("packing patches") as progress:
-        return open_packed(directory, progress=progress)
+        return open_dataset(directory, progress=progress)
 
 
 def _print_report(report: DatasetReport) -> None:

@@ -38,7 +38,12 @@ def gpu_share(context: click.Context, parameter: click.Parameter, value: str | N
 
 @click.command()
 @click.argument("target", metavar="NAME_OR_FILE", required=False)
-@click.option("--data", "data_dir", type=click.Path(path_type=Path), help="The dataset's folder.")
+@click.option(
+    "--data",
+    "data_dir",
+    type=click.Path(path_type=Path),
+    help="The dataset's folder, or s3://bucket/prefix, which each machine fetches once.",
+)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
