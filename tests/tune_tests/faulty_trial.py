@@ -41,18 +41,13 @@ def no_space() -> None:
     raise OSError(28, "No space left on device")
 
 
-def cancelled() -> None:
-    """What Ray Tune does not expect of a trial: its whole loop breaks off."""
-    raise KeyboardInterrupt
-
-
 def broken() -> None:
     """A mistake in the training."""
     raise ZeroDivisionError("a bug in a loss")
 
 
 #: In the order in which the trials are started; those after them meet none.
-FAULTS = (killed, terminated, hung, no_space, broken, cancelled)
+FAULTS = (killed, terminated, hung, no_space, broken)
 
 
 class FaultyTrial(LandslideTrial):
