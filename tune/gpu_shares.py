@@ -54,7 +54,9 @@ class Shares:
         covering = [known for known in self.measured if known.covers(demand)]
         if not covering:
             return self.sweep.gpu_share
-        return max(answer.share for answer in self.measured[min(covering, key=lambda known: known.batch_size)])
+        return max(
+            answer.share for answer in self.measured[min(covering, key=lambda known: known.batch_size)]
+        )
 
     @property
     def smallest(self) -> float:
@@ -115,8 +117,10 @@ def told(answer: Answer) -> str:
         return f"  {answer.demand}: more than all of {answer.card}; its trials get it whole, and may end out of memory"
     if answer.part is None:
         return f"  {answer.demand}: not measured, so its trials get a whole GPU: {answer.problem}"
-    when = f"in {answer.seconds:.0f} s" if answer.new else time.strftime(
-        "on %Y-%m-%d", time.localtime(answer.measured_at)
+    when = (
+        f"in {answer.seconds:.0f} s"
+        if answer.new
+        else time.strftime("on %Y-%m-%d", time.localtime(answer.measured_at))
     )
     return (
         f"  {answer.demand}: {answer.reserved_bytes / _GIB:.1f} GiB, and {answer.context_bytes / _GIB:.1f} GiB beside "
