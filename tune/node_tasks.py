@@ -25,6 +25,7 @@ from tune.sweep import Sweep
 
 #: Seconds in which a node must have answered; starting a process there is most of it.
 CHECK_SECONDS = 180.0
+_HEADING = "the sweep cannot start on these nodes"
 
 
 def make_nodes_ready(sweep: Sweep, out: RunDir, data: PackedDataset, console: Console) -> None:
@@ -47,39 +48,52 @@ def make_nodes_ready(sweep: Sweep, out: RunDir, data: PackedDataset, console: Co
     wanted = Wanted(str(data.path.resolve()), data_source(sweep.data_dir), data.data_id)
     with _token(out) as token:
         question = Question(str(locate(out)), token, wanted, gpus=sweep.device == "cuda")
-        answers = _ask(facts_here, question, able, seconds=CHECK_SECONDS)
-        nodes = {
-            node: _node(names[node], resources[node].get("GPU", 0.0), answer) for node, answer in answers
-        }
-    found = [nodes[node] for node in able]
+        answers = dict(_ask(facts_here, question, able, seconds=CHECK_SECONDS))
+    still = alive_nodes()
+    nodes = {
+        node: _node(names[node], resources[node].get("GPU", 0.0), answers[node])
+        for node in able
+        if node in still  # one that was taken away meanwhile is no reason not to begin
+    }
+    found = list(nodes.values())
     console.print(table_of(found))
     for warning in warnings_of(found, software_here()):
-        console.print(f"warning: {warning}", style="yellow", markup=False, highlight=False)
+        _warn(console, warning)
     size = sum(path.stat().st_size for path in data.path.glob("*.npy"))
     if problems := problems_of(found, software_here(), data_bytes=size):
-        raise SweepError(problems, "the sweep cannot start on these nodes")
-    _fetch(sweep, wanted, {node: nodes[node] for node in able}, console)
+        raise SweepError(problems, _HEADING)
+    _fetch(sweep, wanted, nodes, console)
 
 
 def _fetch(sweep: Sweep, wanted: Wanted, nodes: Mapping[str, Node], console: Console) -> None:
     from tune.prepare import sweep_models
+    from tune.runtime import alive_nodes
 
     models = [settings.to_dict() for settings in sweep_models(sweep) if settings.encoder_weights is not None]
-    lacking = [node for node, known in nodes.items() if models or not (known.facts and known.facts.packed)]
+    packed = {node for node, known in nodes.items() if known.facts is not None and known.facts.packed}
+    lacking = [node for node in nodes if models or node not in packed]
     for node in lacking:
-        what = "pretrained weights" if nodes[node].facts and nodes[node].facts.packed else wanted.data_source  # type: ignore[union-attr]
-        console.print(f"node {nodes[node].name}: getting {what}", markup=False, highlight=False)
+        what = "the pretrained weights" if node in packed else wanted.data_source
+        _say(console, f"node {nodes[node].name}: getting {what}")
     problems, begun = [], time.monotonic()
     for node, answer in _ask(_get, (wanted, models), lacking, seconds=None):
-        if isinstance(answer, Exception):
-            problems.append(f"node {nodes[node].name}: {_told(answer)}")
+        name = nodes[node].name
+        if not isinstance(answer, Exception):
+            _say(console, f"node {name}: ready after {time.monotonic() - begun:.0f} s")
+        elif node in alive_nodes():
+            problems.append(f"node {name}: {_told(answer)}")
         else:
-            seconds = time.monotonic() - begun
-            console.print(
-                f"node {nodes[node].name}: ready after {seconds:.0f} s", markup=False, highlight=False
-            )
+            _warn(console, f"node {name} went away")
     if problems:
-        raise SweepError(problems, "the sweep cannot start on these nodes")
+        raise SweepError(problems, _HEADING)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False)
+
+
+def _warn(console: Console, text: str) -> None:
+    console.print(f"warning: {text}", style="yellow", markup=False, highlight=False)
 
 
 def _get(wanted: tuple[Wanted, Sequence[Mapping[str, Any]]]) -> None:
@@ -134,6 +148,8 @@ def _told(error: Exception) -> str:
     cause = getattr(error, "cause", None) or error
     if isinstance(cause, LandslideError):
         return "; ".join(cause.problems)
+    if isinstance(cause, TimeoutError):
+        return f"{cause}; is it overloaded, or its disk or network ill?"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if missing := next((line for line in lines if line.startswith("ModuleNotFoundError")), None):
         return (
