@@ -182,6 +182,8 @@ def _space_problems(sweep: Sweep, changed: Changes, store: ResultsStore) -> Iter
     for config, problems in outside[:_MOST]:
         name = config.config_id[:8] + (f" ({config.label})" if config.label else "")
         yield f"space {sweep.space.name}: does not hold the recorded config {name}: {'; '.join(problems)}"
+    if outside:
+        yield "space: to go on with the recorded one, leave NAME_OR_FILE out, or repeat every --set that was given then"
     if len(outside) > _MOST:
         yield f"space {sweep.space.name}: does not hold {len(outside) - _MOST} more of the recorded configs"
 

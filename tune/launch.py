@@ -27,7 +27,7 @@ from tune.loggers import LoggedSweep, logged_sweep, tool_problems
 from tune.prepare import prepare
 from tune.progress import Progress, shown
 from tune.recorder import Recorder
-from tune.reopened import reopen, told_missing, without_checkpoint
+from tune.reopened import lost_epochs, reopen, told_lost
 from tune.run_dir import check_run_dir, open_store
 from tune.runtime import address_problems, upload_problems
 from tune.schedulers.history import AUDIT
@@ -159,8 +159,8 @@ def _take_up(workplace: Workplace, store: ResultsStore, console: Console) -> Non
         _say(console, extension.sentence())
     if again := reopen(sweep, store):
         _say(console, f"{again} run(s) that had all their epochs go on to {sweep.max_epochs}")
-    if missing := without_checkpoint(store, workplace.url):
-        _warn(console, told_missing(missing, workplace.checkpoints))
+    if lost := lost_epochs(store, workplace.url):
+        _warn(console, told_lost(lost, workplace.checkpoints))
 
 
 def _execute(

@@ -77,31 +77,34 @@ def last_event(store: ResultsStore) -> int:
     return max(pc.max(table.column("event")).as_py() or 0 for table in tables)
 
 
-def without_checkpoint(store: ResultsStore, url: RunUrl | None) -> dict[str, int]:
-    """The trials under way of which no `last.pt` is at hand: they begin anew. Trial key -> epochs on record.
+def lost_epochs(store: ResultsStore, url: RunUrl | None) -> dict[str, int]:
+    """Of each trial under way, the epochs on record that its last.pt does not have: they are trained again.
 
     Args:
         store: of the sweep.
         url: of the run directory, if it is in a bucket: there are checkpoints too.
     """
+    from landslide.resume import saved_epochs
+
     ended = {*ended_runs(store.runs(), store.decisions()).column("trial_key").to_pylist()}
     epochs = store.epochs().group_by("trial_key").aggregate([("epoch", "max")]).to_pylist()
-    open_ones = {row["trial_key"]: row["epoch_max"] for row in epochs if row["trial_key"] not in ended}
+    recorded = {row["trial_key"]: row["epoch_max"] for row in epochs if row["trial_key"] not in ended}
     folder = store.run_dir / "checkpoints"
-    missing = {key: n for key, n in open_ones.items() if not (folder / key / "last.pt").is_file()}
-    if missing and url is not None:
+    lost = {key: n - saved_epochs(folder / key) for key, n in recorded.items()}
+    lost = {key: n for key, n in lost.items() if n > 0}
+    if lost and url is not None:
         objects = RunObjects(url)
-        missing = {key: n for key, n in missing.items() if not KeptCheckpoint(objects, key).epochs()}
-    return missing
+        lost = {key: min(n, recorded[key] - KeptCheckpoint(objects, key).epochs()) for key, n in lost.items()}
+    return {key: n for key, n in lost.items() if n > 0}
 
 
-def told_missing(missing: Mapping[str, int], folder: Path) -> str:
-    """What to do about `without_checkpoint`, in a sentence."""
-    named = ", ".join(sorted(missing)[:_MOST]) + (" and others" if len(missing) > _MOST else "")
+def told_lost(lost: Mapping[str, int], folder: Path) -> str:
+    """What to do about `lost_epochs`, in a sentence."""
+    named = ", ".join(sorted(lost)[:_MOST]) + (" and others" if len(lost) > _MOST else "")
     return (
-        f"{len(missing)} run(s) that go on have no last.pt in {folder} and train again what is on record, "
-        f"{sum(missing.values())} epochs in all: {named}. To spare that, stop now with Ctrl-C, bring their folders "
-        "from where they were trained, and resume"
+        f"{len(lost)} run(s) that go on have no last.pt in {folder}, a torn one or an older one, and train "
+        f"{sum(lost.values())} epochs again that are on record: {named}. To spare that, stop now with Ctrl-C, bring "
+        "their folders from where they were trained, and resume"
     )
 
 

@@ -137,6 +137,10 @@ def test_options_that_are_given_again_or_grow_win_over_the_recorded_ones(
 def test_runs_whose_checkpoint_is_gone_are_told_before_they_are_trained_again(
     formula: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    def saved(folder: Path) -> int:
+        return 9 if (folder / "last.pt").is_file() else 0  # that of the formula is empty
+
+    formula.setattr("landslide.resume.saved_epochs", saved)
     run_dir = tmp_path / "run"
     run_sweep(run_dir, policy="none", grace=3, seeds=1, configs=3)
     (gone,) = list((run_dir / "checkpoints").iterdir())[:1]
@@ -147,7 +151,7 @@ def test_runs_whose_checkpoint_is_gone_are_told_before_they_are_trained_again(
     warning = " ".join(text.split())
     assert "1 run(s) that go on have no last.pt" in warning
     assert gone.name in warning
-    assert "9 epochs in all" in warning
+    assert "train 9 epochs again" in warning
     assert "stop now with Ctrl-C" in warning
 
 
@@ -213,6 +217,7 @@ VOLATILE = (
     "epoch_seconds",
     "data_seconds",
     "patches_per_second",
+    "peak_memory_bytes",
     "wall_seconds",
 )
 
@@ -224,16 +229,17 @@ def test_trainings_that_are_extended_have_the_bits_of_trainings_declared_so_at_o
     """Also where a last.pt is gone, and another one is torn: then they train again what is on record."""
     monkeypatch.setattr("tune.launch.write_report", _report)
     space = space_from_mapping({"space": "two", "configs": CONFIGS}, source="test")
-    sweep = Sweep(space, tiny_dataset, configs=2, seeds=2, max_epochs=3, policy="none", searcher="listed")
+    sweep = Sweep(space, tiny_dataset, configs=2, seeds=1, max_epochs=3, policy="none", searcher="listed")
     said(sweep, tmp_path / "at-once")
-    said(replace(sweep, seeds=1, max_epochs=1), tmp_path / "in-steps")
+    said(replace(sweep, max_epochs=1), tmp_path / "in-steps")
     said(replace(sweep, max_epochs=2), tmp_path / "in-steps", resume=True)
     folders = sorted((tmp_path / "in-steps" / "checkpoints").iterdir())
     (folders[0] / "last.pt").unlink()
     (folders[1] / "last.pt").write_bytes((folders[1] / "last.pt").read_bytes()[:1000])
     with pytest.warns(RuntimeWarning, match="the run starts over"):
         _, text = said(sweep, tmp_path / "in-steps", resume=True)
-    assert "1 run(s) that go on have no last.pt" in " ".join(text.split())
+    assert "2 run(s) that go on have no last.pt" in " ".join(text.split())
+    assert "train 4 epochs again" in " ".join(text.split())
 
     def measured(name: str, table: str) -> dict[Any, dict[str, Any]]:
         found = getattr(ResultsStore.read(tmp_path / name), table)().to_pylist()
