@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Trials at a time, where seats say whether one more fits: more than any cluster has room for.
 MOST_TRIALS = 10_000
+#: Characters of an error of Ray's that are passed on; it may bring a page of advice.
+LONGEST = 300
 
 
 def run_on_ray(
@@ -72,9 +74,9 @@ def run_on_ray(
                 loggers = make_loggers(log, desk)
                 try:
                     while (error := _run_loop(desk, loggers, slots=slots, storage=storage)) is not None:
-                        told = f"warning: Ray gave up: {type(error).__name__}: {error}"
-                        console.print(told, style="yellow", markup=False)
-                        if not _take_back(desk, error):
+                        told = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
+                        console.print(f"warning: Ray gave up: {told}", style="yellow", markup=False)
+                        if not _take_back(desk, told):
                             break
                 finally:
                     for logger in loggers:
@@ -104,13 +106,13 @@ def _run_loop(
     return None
 
 
-def _take_back(desk: Desk, error: Exception) -> bool:
-    """Ray's loop broke off and took all running trials with it: whether there is something to go on with in another.
+def _take_back(desk: Desk, told: str) -> bool:
+    """Ray's loop broke off, as is told in one line, and took all running trials with it: whether there is something to go on with in another.
 
     Each of them gets on, or uses up its retries, so that this comes to an end.
     """
     desk.everyone_left()
-    execution, told = desk.execution, " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    execution = desk.execution
     taken = [execution.runs[key].spec for key in sorted(execution.running)]
     for spec in taken:
         execution.on_fault(spec, Fault(Cause.RUNTIME, told))
