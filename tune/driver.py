@@ -107,9 +107,12 @@ def _run_loop(
 
 
 def _take_back(desk: Desk, told: str) -> bool:
-    """Ray's loop broke off, as is told in one line, and took all running trials with it: whether there is something to go on with in another.
+    """Ray's loop broke off, as is told in one line, and took all running trials with it.
 
     Each of them gets on, or uses up its retries, so that this comes to an end.
+
+    Returns:
+        Whether there is something to go on with in another loop.
     """
     desk.everyone_left()
     execution = desk.execution
