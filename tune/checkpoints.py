@@ -100,6 +100,7 @@ class CopiedFolder:
                 self._states = self._now()
         if not theirs and not ours_may_count:
             shutil.rmtree(self.folder, ignore_errors=True)
+        self.saved()  # from here on no older counts than those there follow
 
     def saved(self) -> None:
         """Copy the counts of a new best epoch."""

@@ -141,5 +141,5 @@ def epoch_of(patches: Path | BinaryIO) -> int:
     try:
         with np.load(patches) as arrays:
             return int(arrays["epoch"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
         return 0

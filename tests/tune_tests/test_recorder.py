@@ -86,6 +86,38 @@ def test_a_trial_of_an_older_version_has_patches_and_no_thresholds(store: Result
     assert (store.patches().num_rows, store.thresholds().num_rows) == (2, 0)
 
 
+def test_counts_of_a_trial_that_ran_elsewhere_are_brought_and_those_that_are_here_are_not(
+    store: ResultsStore,
+) -> None:
+    brought: list[str] = []
+    _, spec, path = a_recorded_trial(store, pytest.fail)
+
+    def bring(trial_key: str) -> None:
+        brought.append(trial_key)
+        leave_counts(path, epoch=2)
+
+    checkpoints = store.run_dir / "checkpoints"
+    recorder = Recorder(store, sweep_id="s", checkpoints=checkpoints, warn=pytest.fail, bring=bring)
+    leave_counts(path, epoch=1)  # of an earlier life of the run on this node
+    recorder.run(spec, **ENDED)
+    assert set(store.patches().column("epoch").to_pylist()) == {2}
+    recorder.run(spec, **ENDED)
+    assert brought == [spec.trial_key]
+
+
+def test_counts_that_cannot_be_brought_are_said_and_the_run_is_recorded(store: ResultsStore) -> None:
+    def bring(trial_key: str) -> None:
+        raise OSError("the server does not answer")
+
+    warnings: list[str] = []
+    _, spec, _ = a_recorded_trial(store, pytest.fail)
+    checkpoints = store.run_dir / "checkpoints"
+    recorder = Recorder(store, sweep_id="s", checkpoints=checkpoints, warn=warnings.append, bring=bring)
+    recorder.run(spec, **ENDED)
+    assert warnings == [f"the counts of {spec.trial_key} could not be fetched: the server does not answer"]
+    assert store.runs().num_rows == 1
+
+
 @pytest.mark.parametrize("name", ["tp", "threshold_fn", "epoch"])
 def test_counts_that_contradict_each_other_are_not_recorded_and_the_run_is(
     store: ResultsStore, name: str
