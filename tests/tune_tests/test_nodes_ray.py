@@ -66,6 +66,33 @@ def test_run_directory_and_dataset_in_a_bucket_survive_it_too(place: Stage, calm
     check_lost_node(place, calm, out=place.out("bucket", bucket=True), data="s3://chaos/data")
 
 
+def test_what_the_nodes_lack_is_said_before_anything_is_trained(place: Stage) -> None:
+    words = place.words(SIZE, place.out("refused", bucket=False))
+    told = refused(place, [*words, "--cpus-per-trial", "4"])
+    assert "a trial asks for 4 CPUs" in told
+    assert "lower --cpus-per-trial" in told
+    data = place.folder / "data"
+    node = short(place, place.nodes.add({"CHAOS_WITHOUT_DATA": str(data)}))
+    told = refused(place, words)
+    assert f"/{node}: data: {data} is not a folder there: give all nodes the dataset" in told
+    assert not Path(place.out("refused", bucket=False)).exists()
+
+
+def short(place: Stage, name: str) -> str:
+    """As nodes of one host are told apart."""
+    return place.nodes.ids[name][:6]
+
+
+def refused(place: Stage, words: list[str]) -> str:
+    """What the command says before it ends as one that was given bad input."""
+    from chaos_bench.course import run_sweep
+
+    user = place.user(words)
+    run_sweep(user, place.pipe, limit_seconds=LIMIT)
+    assert user.endings == [2], "".join(user.stderr)
+    return " ".join("".join(user.stderr).split())
+
+
 def check_lost_node(place: Stage, calm: Record, *, out: str, data: str = "") -> None:
     from chaos_bench.course import run_sweep
     from chaos_bench.evidence import differences, record_of
@@ -78,6 +105,8 @@ def check_lost_node(place: Stage, calm: Record, *, out: str, data: str = "") -> 
     assert user.endings == [0], "nobody had to type --resume"
     assert [struck.planned for struck in course.struck] == [NODE_LOST]
     assert place.nodes.names != before
+    told = "".join(user.stderr)
+    assert all(f"/{short(place, name)} " in told for name in before), "the nodes are listed at the start"
     found = record_of(out)
     assert differences(calm, found) == {"lost": [], "unexpected": [], "different": []}
     assert found.doubled == 0

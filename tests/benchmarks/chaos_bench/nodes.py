@@ -27,6 +27,7 @@ class Nodes:
         address: of the cluster, host:port.
         folder: where each node has its cache.
         caches: the cache folder of every node that there ever was, by its name.
+        ids: Ray's names of them.
     """
 
     address: str
@@ -34,6 +35,7 @@ class Nodes:
     _cluster: Any
     _alive: dict[str, Any] = field(default_factory=dict)
     caches: dict[str, Path] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
@@ -47,7 +49,7 @@ class Nodes:
         cache.mkdir()
         env = {"LANDSLIDE_TUNE_CACHE": str(cache), **(environment or {})}
         node = self._cluster.add_node(num_cpus=1, node_name=name, env_vars=env)
-        self._alive[name], self.caches[name] = node, cache
+        self._alive[name], self.caches[name], self.ids[name] = node, cache, str(node.node_id)
         return name
 
     def kill(self, name: str) -> None:

@@ -1,7 +1,8 @@
 """In every process of a cluster: tells of each epoch that was computed to its end, and of each dataset that was packed.
 
 Python imports a module of this name at its start. What is told goes through a named pipe, which no full disk hinders.
-Two more variables make a process see what another machine would: no dataset at its path, or copies to a bucket at once.
+Two more variables make a process like one of another machine: the dataset is not at its path, or each epoch is copied
+to the bucket as soon as it can be.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def count_packing(packing: Any) -> None:
     packing.build = counted
 
 
-def hide_data(layout: Any) -> None:
-    find = layout.find_dataset
-    layout.find_dataset = lambda root: find(root / "this node has none")
+def hide_data() -> None:
+    is_dir, hidden = Path.is_dir, Path(os.environ[WITHOUT_DATA])
+    Path.is_dir = lambda path, **options: path != hidden and is_dir(path, **options)  # type: ignore[method-assign]
 
 
 def copy_often(checkpoints: Any) -> None:
@@ -85,12 +86,13 @@ def tell(line: str) -> None:
 def prepare() -> None:
     changes = {
         PIPE: [("landslide.train", count_epochs), ("landslide.packing", count_packing)],
-        WITHOUT_DATA: [("landslide.layout", hide_data)],
         CHECKPOINT_SECONDS: [("tune.checkpoints", copy_often)],
     }
     for variable, wanted in changes.items():
         if variable in os.environ:
             sys.meta_path[:0] = [AfterImport(module, change) for module, change in wanted]
+    if WITHOUT_DATA in os.environ:
+        hide_data()
 
 
 prepare()
