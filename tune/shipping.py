@@ -20,7 +20,7 @@ from results import (
     pick_model,
     rank_store,
 )
-from results.storage.location import RunDir
+from results.storage.location import RunDir, locate
 from tune.export_check import recorded_data, verify_checkpoint
 from tune.status import sweep_status
 
@@ -73,7 +73,7 @@ def ship(run_dir: RunDir, to: str, shipment: Shipment, *, say: Callable[[str], N
     ranking = rank_store(store)
     verdict = judge(ranking)
     if not sweep_status(run_dir).over:
-        say(_UNFINISHED.format(run_dir=run_dir))
+        say(_UNFINISHED.format(run_dir=locate(run_dir)))
     picked = pick_model(run_dir, ranking, shipment.config, pick=shipment.pick, verdict=verdict)
     facts = manifest_facts(store, ranking, picked, verdict)
     say(f"checking {picked.path} on the validation split: {picked.why}")
