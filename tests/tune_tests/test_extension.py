@@ -528,10 +528,9 @@ def test_a_space_that_leaves_recorded_configs_out_is_refused_with_each_of_them(t
     with ran(tmp_path / "run", first) as store:
         lrs = sorted(store.configs().column("lr").to_pylist())
         told = refusal(replace(first, space=wider(low=(lrs[1] + lrs[2]) / 2)), store)
-        assert len(told) == 2
-        assert all(
-            "does not hold the recorded config" in problem and "is outside" in problem for problem in told
-        )
+        assert len(told) == 3
+        assert all("the recorded config" in problem and "is outside" in problem for problem in told[:2])
+        assert "leave NAME_OR_FILE out" in told[2]
 
 
 def test_runs_whose_learning_rate_ends_with_their_last_epoch_cannot_go_on(tmp_path: Path) -> None:
