@@ -8,6 +8,7 @@ order, is taken at its word.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from results import RunStatus
@@ -114,7 +115,8 @@ class _Replay:
         if row["action"] == Action.SET_ASIDE:
             state.faults.clear()  # a resume tries it again as often as it did at first
         else:
-            state.faults.append(Fault.recorded(row["reason"]))
+            with suppress(ValueError):  # a cause that another version knows: it does not count
+                state.faults.append(Fault.recorded(row["reason"]))
             self._runs.grow(state, row["statistic"])
 
     def _epoch(self, event: Event, row: Row) -> None:

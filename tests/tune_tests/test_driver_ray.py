@@ -24,7 +24,7 @@ from tune import driver
 from tune.cli import main
 from tune.errors import PolicyError, SweepError
 from tune.loggers import logged_sweep
-from tune.signals import graceful_signals
+from tune.signals import graceful_signals, sigterm_kept
 from tune.slots import slots_of
 from tune.sweep_file import declare
 from tune.workplace import Workplace
@@ -275,6 +275,19 @@ def test_sigterm_is_a_keyboard_interrupt_and_the_callers_handlers_are_put_back()
     with pytest.raises(KeyboardInterrupt):
         terminated()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)] == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="POSIX signals")
+def test_sigterm_ends_a_sweep_also_after_ray_init_has_taken_it() -> None:
+    def terminated() -> None:
+        with graceful_signals():
+            with sigterm_kept():
+                signal.signal(signal.SIGTERM, lambda *_: pytest.fail("Ray's own handler"))
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.5)  # as above
+
+    with pytest.raises(KeyboardInterrupt):
+        terminated()
 
 
 @pytest.mark.ray

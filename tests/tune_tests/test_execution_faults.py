@@ -26,7 +26,7 @@ from toy_sweeps import (
     trial,
 )
 
-from results import ResultsStore
+from results import DecisionRecord, ResultsStore
 from tune.execution import MAX_IN_A_ROW, Execution
 from tune.faults import RULES, Cause, Fault, Retry, SetAside, what_follows
 from tune.schedulers import Action
@@ -221,6 +221,21 @@ def test_a_resume_counts_the_faults_before_it_and_keeps_the_share(tmp_path: Path
         assert spec is not None
         assert second.share(spec) == pytest.approx(1 / 3, abs=1e-3)
         assert isinstance(second.on_fault(spec, Fault(Cause.PROCESS_LOST, "again")), RunEnd)
+
+
+def test_a_cause_of_another_version_keeps_no_sweep_from_being_resumed(tmp_path: Path) -> None:
+    sweep = a_sweep(policy="none", configs=1, seeds=1)
+    with new_store(tmp_path / "run", sweep) as store:
+        first = execution_on(sweep, store)
+        spec = first.next_trial()
+        assert spec is not None
+        first.on_fault(spec, GONE)
+        row = next(row for row in store.decisions().to_pylist() if row["action"] == "retry")
+        store.add_decision(
+            DecisionRecord(**{**row, "event": row["event"] + 1, "reason": "solar flare: bits fell"})
+        )
+        drive(execution_on(sweep, store))
+        assert store.runs().column("status").to_pylist() == ["finished"]
 
 
 def test_out_of_memory_on_a_part_of_a_gpu_is_no_failed_seed(tmp_path: Path) -> None:
