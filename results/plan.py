@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from results.storage.extended_sweep import EXTENSIONS
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -21,6 +23,7 @@ class Plan:
         ended: what ended the search, in words; None while it has not ended, or where nobody wrote it down.
         stop_regret: the expected regret at which an adaptive search ends by itself; None = nobody wrote it down.
         val_patches: validation patches on which every run is scored; None = nobody wrote it down.
+        extensions: how often the sweep was given more to do after it had begun.
     """
 
     metric: str
@@ -32,6 +35,7 @@ class Plan:
     ended: str | None = None
     stop_regret: float | None = None
     val_patches: int | None = None
+    extensions: int = 0
 
     def __post_init__(self) -> None:
         """Refuse an unknown mode with a ValueError."""
@@ -48,18 +52,20 @@ class Plan:
         """
         metric, mode, ended = str(sweep["metric"]), str(sweep["mode"]), sweep.get("ended")
         ended = str(ended) if ended else None
+        extensions = len(sweep.get(EXTENSIONS) or ())
         patches = _count(((sweep.get("data") or {}).get("patches") or {}).get("val"))
         if sweep.get("replicates") == 0:
             regret, planned = sweep.get("stop_regret"), _count(sweep.get("planned_runs"))
             regret = float(regret) if isinstance(regret, (int, float)) else None
             found = cls(metric, mode, 0, planned, adaptive=True, ended=ended)
-            return replace(found, stop_regret=regret, val_patches=patches)
+            return replace(found, stop_regret=regret, val_patches=patches, extensions=extensions)
         replicates = _count(sweep.get("replicates")) or 0
         runs, asked = _count(sweep.get("planned_runs")), _count(sweep.get("configs"))
         final = runs is not None or not asked
         if runs is None and asked:
             runs = asked * replicates or None
-        return cls(metric, mode, replicates, runs, final, ended=ended, val_patches=patches)
+        found = cls(metric, mode, replicates, runs, final, ended=ended, val_patches=patches)
+        return replace(found, extensions=extensions)
 
     @property
     def sign(self) -> int:

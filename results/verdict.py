@@ -211,6 +211,12 @@ def _notes(ranking: Ranking) -> tuple[str, ...]:
             f"{len(failed)} config{'s have' if len(failed) > 1 else ' has'} failed runs, {some} of them scored by the "
             "others alone: a config that fails on hard seeds is flattered by that."
         )
+    if times := ranking.plan.extensions:
+        notes.append(
+            f"The sweep was extended {'once' if times == 1 else f'{times} times'} after it had begun. That its results "
+            "were looked at in between is not corrected for: where a difference decided to go on, it is called real by "
+            "chance more often than stated."
+        )
     if ranking.n_audits:
         one = ranking.n_audits == 1
         runs = "1 stopped run was" if one else f"{ranking.n_audits} stopped runs were"

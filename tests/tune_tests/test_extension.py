@@ -431,6 +431,9 @@ def test_a_new_choice_is_confirmed_by_runs_of_its_own(tmp_path: Path) -> None:
         found = rank_store(store)
         assert found.chosen == new["config_id"]
         verdict = judge(found)
+        assert any(
+            note.startswith("The sweep was extended once after it had begun") for note in verdict.notes
+        )
         assert verdict.best == new["config_id"]
         assert verdict.confirmed is not None
         assert verdict.confirmed.n == 3
