@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,7 +68,7 @@ def allotted(
         return
     from tune.runtime import alive_nodes, ray_runtime
 
-    with ray_runtime(sweep, place.address):
+    with ray_runtime(sweep, place.address), _room(sweep, place, console) as told_share:
         nodes = alive_nodes()
         shares = Shares(sweep, data)
         slots_of(sweep, list(nodes.values()))  # before anything is measured: can one trial run at all?
@@ -78,12 +78,22 @@ def allotted(
             make_nodes_ready(sweep, out, data, console)
         if sweep.gpus_per_trial == AUTO:
             shares = _measured(shares, recorded, console)
+            told_share(shares.smallest)
         slots = slots_of(sweep, list(nodes.values()), share=shares.smallest)
         if sweep.gpus_per_trial == AUTO:
             console.print(f"  up to {slots} trials at a time", highlight=False)
         seats = Seats(sweep.cpus_per_trial, shares.smallest, sweep.max_concurrent)
         seats.refresh(nodes)
         yield Allotment(shares, slots, seats)
+
+
+def _room(sweep: Sweep, place: Place, console: Console) -> AbstractContextManager[Callable[[float], None]]:
+    """A runtime of our own is what it is; one that is joined may grow."""
+    if place.address is None:
+        return nullcontext(lambda share: None)
+    from tune.growing import grown
+
+    return grown(sweep, console)
 
 
 def _measured(shares: Shares, recorded: Sequence[Config], console: Console) -> Shares:

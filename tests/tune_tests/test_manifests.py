@@ -95,7 +95,7 @@ def test_ray_accepts_its_cluster_file() -> None:
     assert head["resources"] == {"CPU": 0}
     assert "InstanceMarketOptions" not in head["node_config"]
     assert gpu["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
-    assert gpu["min_workers"] <= gpu["max_workers"] <= prepared["max_workers"]
+    assert gpu["min_workers"] == 0 < gpu["max_workers"] <= prepared["max_workers"]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_ray_accepts_its_cluster_file() -> None:
     [
         lambda content: content.update(worker_types=1),
         lambda content: content.update(head_node_type="none"),
-        lambda content: content["available_node_types"]["gpu"].update(min_workers=9),
+        lambda content: content["available_node_types"]["gpu"].update(min_workers=99),
         lambda content: content.update(idle_timeout_minutes="ten"),
     ],
 )
