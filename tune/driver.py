@@ -11,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,6 +123,14 @@ def _take_back(desk: Desk, told: str) -> bool:
     return bool(taken)
 
 
+@cache  # trials with equal shares have one object, because Ray is slow to find out that two are equal
+def request_of(cpus: float, gpus: float) -> ray_tune.PlacementGroupFactory:
+    """What Ray is asked for one trial. Not within `_fit`: Ray pickles what asks it, and a local cache cannot be."""
+    from ray import tune as ray_tune
+
+    return ray_tune.PlacementGroupFactory([{"CPU": cpus, "GPU": gpus}])
+
+
 def _fit(desk: Desk, loggers: Sequence[ray_tune.Callback], *, slots: int, storage: Path) -> None:
     from ray import tune as ray_tune
 
@@ -131,7 +140,7 @@ def _fit(desk: Desk, loggers: Sequence[ray_tune.Callback], *, slots: int, storag
     cpus = desk.workplace.sweep.cpus_per_trial
 
     def resources(config: dict[str, Any]) -> ray_tune.PlacementGroupFactory:
-        return ray_tune.PlacementGroupFactory([{"CPU": cpus, "GPU": config["gpu_share"]}])
+        return request_of(cpus, config["gpu_share"])
 
     tuner = ray_tune.Tuner(
         ray_tune.with_resources(LandslideTrial, resources),

@@ -19,6 +19,8 @@ from tune.trial import RunEnd, TrialJob, run_trial
 
 #: Ends after which a process is not used again: a broken CUDA context breaks all that follow.
 _SPOILING = ("failed", "out_of_memory")
+#: What Ray's loop reads of all that Ray adds to a result.
+_FILLED = frozenset({"trial_id", "pid", "hostname", "node_ip"})
 
 
 class Spoilt(RuntimeError):
@@ -67,16 +69,15 @@ class LandslideTrial(ray_tune.Trainable):  # type: ignore[misc]
             event = RunEnd("failed", "the trial was asked to go on after its end")
         if isinstance(event, RunEnd) and event.status in _SPOILING:
             raise Spoilt(asdict(event))
-        # Pairs, because of every number in a dict Ray keeps statistics of its own, for each trial and for ever.
+        # Pairs, because a dict is flattened, and then each number counts as one of Ray's own metrics.
         told = {"end": asdict(event)} if isinstance(event, RunEnd) else {"metrics": list(event.items())}
         return {**told, "node": node_here()}
 
     def get_auto_filled_metrics(self, *args: Any, **options: Any) -> dict[str, Any]:
-        """What Ray adds to a result, without the trial's config: the driver has that."""
+        """What Ray adds to a result, without the config and the times: of each number it keeps statistics for ever."""
         # By name: a class that travels to a worker by value has no `super()` of its own there.
-        filled = dict(ray_tune.Trainable.get_auto_filled_metrics(self, *args, **options))
-        filled.pop("config", None)
-        return filled
+        filled = ray_tune.Trainable.get_auto_filled_metrics(self, *args, **options)
+        return {name: value for name, value in filled.items() if name in _FILLED}
 
     def cleanup(self) -> None:
         """Free the old trial's model before the next one is built."""

@@ -31,6 +31,8 @@ _RAY_ENVIRONMENT = {
 #: On this machine weights were fetched before the first trial, so that no trial waits for a network. In a runtime that
 #: is joined, a node that comes later has to fetch them.
 _LOCAL_ENVIRONMENT = {"HF_HUB_OFFLINE": "1"}
+#: As `landslide.card` has it; importing that takes seconds, and torch's memory, which a driver can do without.
+_CARD_VARIABLE = "LANDSLIDE_TUNE_CARD"
 #: Ray Tune's own loggers that print a traceback per lost process, or a line per trial.
 _QUIET = (
     "ray.tune.analysis.experiment_analysis",
@@ -109,7 +111,9 @@ def alive_nodes() -> dict[str, Mapping[str, float]]:
 
 def _other_cards() -> dict[str, int]:
     """How many GPUs this machine has, when they are not CUDA's; those Ray finds by itself."""
-    from landslide.card import CARD_VARIABLE, find_card
+    if _CARD_VARIABLE not in os.environ:
+        return {}
+    from landslide.card import find_card
 
-    card = find_card() if CARD_VARIABLE in os.environ else None
+    card = find_card()
     return {} if card is None else {"num_gpus": card.count}

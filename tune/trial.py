@@ -9,7 +9,7 @@ import json
 import traceback
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from search_spaces import Config
@@ -76,7 +76,7 @@ class TrialJob:
 
     def to_text(self) -> str:
         """As one value of a Ray trial config: of a mapping Ray would keep three copies of every trial."""
-        return json.dumps(asdict(self))
+        return json.dumps(vars(self))
 
     @classmethod
     def from_text(cls, text: str) -> TrialJob:
