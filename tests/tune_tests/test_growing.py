@@ -1,4 +1,4 @@
-"""What the autoscaler of a joined runtime is asked for, and how long its first node is waited for. No Ray is started."""
+"""What the autoscaler of a joined runtime is asked for, and how long its first node is waited for. Without Ray."""
 
 from __future__ import annotations
 

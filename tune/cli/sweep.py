@@ -101,7 +101,9 @@ def gpu_share(context: click.Context, parameter: click.Parameter, value: str | N
     "needs, once per machine; 0 is CPU [default: 0].",
 )
 @click.option(
-    "--max-concurrent", type=int, help="At most so many trials at a time [default: as many as fit]."
+    "--max-concurrent",
+    type=int,
+    help="At most so many trials at a time; a cluster that can grow is asked for room for them [default: as many as fit].",
 )
 @click.option(
     "--address",
