@@ -16,7 +16,6 @@ from typing import Any
 import landslide
 from tune.ray_trial import LandslideTrial
 from tune.trial import TrialJob
-from tune.trial import TrialJob
 
 _REAL = landslide.train
 
