@@ -224,18 +224,23 @@ def _notes(ranking: Ranking) -> tuple[str, ...]:
             f"{runs} brought to the end afterwards to audit the stopping; here {'it counts' if one else 'they count'} "
             "as stopped, as before."
         )
+    return (*notes, *_notes_on_missing(ranking))
+
+
+def _notes_on_missing(ranking: Ranking) -> tuple[str, ...]:
+    """What may still come."""
     if ranking.plan.adaptive and not ranking.plan.ended:
-        notes.append(
-            "The search has not ended, or was interrupted: more runs may follow, and the choice may change."
+        return (
+            "The search has not ended, or was interrupted: more runs may follow, and the choice may change.",
         )
-    elif ranking.n_missing and ranking.plan.final:
-        notes.append("Some planned runs are missing: the sweep was interrupted or is still running.")
-    elif ranking.n_missing:
-        notes.append(
+    if ranking.n_missing and ranking.plan.final:
+        return ("Some planned runs are missing: the sweep was interrupted or is still running.",)
+    if ranking.n_missing:
+        return (
             f"Up to {ranking.n_missing} runs are missing: the sweep was interrupted or is still running, "
-            "or its space holds fewer configs than it was asked for."
+            "or its space holds fewer configs than it was asked for.",
         )
-    return tuple(notes)
+    return ()
 
 
 def _notes_on_best(ranking: Ranking, best_id: str | None) -> tuple[str, ...]:
