@@ -6,6 +6,7 @@ the bucket while it runs and at its end. What is in the files is the affair of `
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import shutil
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 #: A running trial is copied to the bucket at most so often: a node that is lost costs its trials so much work.
 CHECKPOINT_SECONDS = 60.0
+#: On a node that is not the driver's, what no trial has written to for so long is of none that runs there.
+FORGOTTEN_SECONDS = 24 * 3600.0
 
 _log = logging.getLogger(__name__)
 
@@ -183,6 +186,8 @@ def checkpoints_of(job: TrialJob) -> Iterator[TrialFolder]:
     with _as_os_error():
         copied = CopiedFolder(KeptCheckpoint(_objects(place), trial_key), here / "checkpoints" / trial_key)
     remove_leftovers(copied.folder, NAMES)
+    if not drivers:
+        _remove_forgotten(copied.folder.parent)
     copied.begin(ours_may_count=drivers or job.known_epochs > 0)
     try:
         yield copied
@@ -196,6 +201,15 @@ def checkpoints_of(job: TrialJob) -> Iterator[TrialFolder]:
         copied.end(keep=drivers)
         raise
     copied.end(keep=drivers)
+
+
+def _remove_forgotten(folder: Path) -> None:
+    """Remove what killed trials, which went on elsewhere, left in the folder with one folder per trial."""
+    oldest = time.time() - FORGOTTEN_SECONDS
+    for trial in folder.iterdir() if folder.is_dir() else ():
+        with contextlib.suppress(OSError):  # another process of this node is faster
+            if max(path.stat().st_mtime for path in (trial, *trial.iterdir())) < oldest:
+                shutil.rmtree(trial)
 
 
 def bring(url: RunUrl, trial_key: str, names: Sequence[str] = NAMES) -> None:

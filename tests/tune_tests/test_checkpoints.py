@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -134,6 +135,21 @@ def test_what_an_earlier_sweep_of_the_same_url_left_on_a_node_does_not_count(
     save(here(bucket), 4, best=4)
     with checkpoints_of(replace(job, known_epochs=0)) as trial:
         assert saved_epochs(trial.folder) == 0
+
+
+def test_what_killed_trials_left_on_a_node_goes_a_day_later(job: TrialJob, bucket: str) -> None:
+    folders = {name: here(bucket).with_name(name) for name in ("old-r00", "new-r00")}
+    for folder in folders.values():
+        save(folder, 2, best=1)
+    for path in (*folders["old-r00"].iterdir(), folders["old-r00"]):
+        os.utime(path, (0, 0))
+    with checkpoints_of(job):
+        assert [name for name, folder in folders.items() if folder.exists()] == ["new-r00"]
+    (here(bucket).parent.parent / "sweep.json").write_text("{}")
+    for path in (*folders["new-r00"].iterdir(), folders["new-r00"]):
+        os.utime(path, (0, 0))
+    with checkpoints_of(job):
+        assert folders["new-r00"].exists(), "the driver's copy is complete"
 
 
 def test_counts_are_there_before_anybody_is_told_and_the_rest_when_it_is_time(
