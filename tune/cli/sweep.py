@@ -103,7 +103,8 @@ def gpu_share(context: click.Context, parameter: click.Parameter, value: str | N
 @click.option(
     "--max-concurrent",
     type=int,
-    help="At most so many trials at a time; a cluster that can grow is asked for room for them [default: as many as fit].",
+    help="At most so many trials at a time; a cluster that can grow is asked for room for them "
+    "[default: as many as fit].",
 )
 @click.option(
     "--address",
