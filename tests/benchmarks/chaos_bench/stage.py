@@ -78,3 +78,13 @@ def stage(size: Size, *, nodes: int) -> Iterator[Stage]:
             for _ in range(nodes):
                 cluster.add()
             yield Stage(folder, cluster, server, pipe)
+
+
+def upload_data(place: Stage) -> str:
+    """Put the dataset into the bucket; its URL."""
+    import boto3
+
+    client, folder = boto3.client("s3"), place.folder / "data"
+    for path in folder.rglob("*.h5"):
+        client.upload_file(str(path), BUCKET, f"data/{path.relative_to(folder).as_posix()}")
+    return f"s3://{BUCKET}/data"
