@@ -50,9 +50,9 @@ def job(kept: KeptCheckpoint, bucket: str) -> TrialJob:
     )
 
 
-def here(bucket: str) -> Path:
+def here(bucket: str, key: str = KEY) -> Path:
     """The trial's folder on this machine."""
-    return local_copy(place_of(bucket)) / "checkpoints" / KEY
+    return local_copy(place_of(bucket)) / "checkpoints" / key
 
 
 def save(folder: Path, epochs: int, best: int) -> None:
@@ -112,21 +112,19 @@ def test_the_machine_of_the_driver_keeps_its_copy(job: TrialJob, bucket: str) ->
     assert state_of(here(bucket))[0] == 1
 
 
-@pytest.mark.parametrize(
-    ("ours", "theirs", "newest"), [(2, 5, 5), (5, 2, 5), (0, 4, 4), (4, 0, 4), (3, 3, 3)]
-)
-def test_the_newer_of_both_wins(
-    job: TrialJob, bucket: str, kept: KeptCheckpoint, tmp_path: Path, ours: int, theirs: int, newest: int
-) -> None:
-    if ours:
-        save(here(bucket), ours, best=ours)
-    if theirs:
-        save(tmp_path / "theirs", theirs, best=theirs)
-        files = {path.name: path.read_bytes() for path in (tmp_path / "theirs").iterdir()}
-        kept.store(files, epochs=theirs)
-    with checkpoints_of(job) as trial:
-        assert state_of(trial.folder) == (newest, f"the weights of epoch {newest}".encode(), newest)
-    assert kept.epochs() == newest
+def test_the_newer_of_both_wins(job: TrialJob, bucket: str, kept: KeptCheckpoint, tmp_path: Path) -> None:
+    for ours, theirs, newest in ((2, 5, 5), (5, 2, 5), (0, 4, 4), (4, 0, 4), (3, 3, 3)):
+        key = f"ours-{ours}-theirs-{theirs}"
+        there = KeptCheckpoint(kept._objects, key)
+        if ours:
+            save(here(bucket, key), ours, best=ours)
+        if theirs:
+            save(tmp_path / key, theirs, best=theirs)
+            files = {path.name: path.read_bytes() for path in (tmp_path / key).iterdir()}
+            there.store(files, epochs=theirs)
+        with checkpoints_of(replace(job, checkpoint_dir=f"/driver/{key}")) as trial:
+            assert state_of(trial.folder) == (newest, f"the weights of epoch {newest}".encode(), newest)
+        assert there.epochs() == newest
 
 
 def test_what_an_earlier_sweep_of_the_same_url_left_on_a_node_does_not_count(
@@ -209,18 +207,23 @@ def test_whatever_upload_is_the_last_a_run_goes_on_from_there(
             assert weights
 
 
-@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_any_request_is_overcome(
-    job: TrialJob, bucket: str, s3_server: FaultyS3, at: Callable[[str], None], fault: str
+    job: TrialJob, s3_server: FaultyS3, at: Callable[[str], None]
 ) -> None:
-    requests = count()
-    s3_server.fault = lambda method, path: fault if next(requests) % 4 == 1 else None
-    with checkpoints_of(job) as trial:
-        save(trial.folder, 3, best=2)
-        trial.saved()
-    at("b")
-    with checkpoints_of(job) as trial:
-        assert state_of(trial.folder) == (3, b"the weights of epoch 2", 2)
+    def spoiled(fault: str) -> Callable[[str, str], str | None]:
+        requests = count()
+        return lambda method, path: fault if next(requests) % 4 == 1 else None
+
+    for fault in FAULTS:
+        spoilt = replace(job, checkpoint_dir=f"/driver/{fault}")
+        s3_server.fault = spoiled(fault)
+        for machine in "ab":
+            at(machine)
+            with checkpoints_of(spoilt) as trial:
+                if machine == "a":
+                    save(trial.folder, 3, best=2)
+                    trial.saved()
+                assert state_of(trial.folder) == (3, b"the weights of epoch 2", 2)
 
 
 def test_a_bucket_that_stays_away_is_a_fault_of_storage_and_loses_nothing(
