@@ -19,7 +19,6 @@ import logging
 import math
 import resource
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fresh_process import measured_in_fresh_process
 from trivial_sweep import metrics_of, run_trivial, trivial_sweep, wait_for_all
 
 STOCK, OURS = "stock", "ours"
@@ -175,21 +175,9 @@ def measure_here(side: str, load: Load, answer: Path) -> None:
 
 def measure(side: str, load: Load, folder: Path) -> Cost:
     """Measure one side in a fresh process."""
-    answer, log = folder / "cost.json", folder / "log.txt"
-    answer.unlink(missing_ok=True)
-    command = [
-        sys.executable,
-        __file__,
-        "--child",
-        side,
-        "--load",
-        f"{load.trials}x{load.reports}x{load.slots}",
-    ]
-    with log.open("wb") as out:
-        subprocess.run([*command, "--policy", load.policy, "--answer", str(answer)], stdout=out, stderr=out)
-    if not answer.exists():
-        sys.exit(f"{side} failed:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}")
-    return Cost(**json.loads(answer.read_text(encoding="utf-8")))
+    size = f"{load.trials}x{load.reports}x{load.slots}"
+    arguments = ["--child", side, "--load", size, "--policy", load.policy]
+    return Cost(**measured_in_fresh_process(__file__, arguments, folder))
 
 
 def tell(load: Load, costs: Mapping[str, list[Cost]]) -> None:
