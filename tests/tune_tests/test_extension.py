@@ -201,7 +201,7 @@ def test_an_extended_sweep_killed_anywhere_and_resumed_has_the_rows_of_an_uninte
         done = store.epochs().num_rows
         finish(take_up(larger, store), store)
         expected = all_rows(store)
-    for killed_after in range(0, len(expected["epochs"]) - done, 17):
+    for killed_after in range(0, len(expected["epochs"]) - done, 23):
         folder = tmp_path / f"killed-{killed_after}"
         with ran(folder, first) as store, pytest.raises(Killed):
             drive(take_up(larger, store), epochs=killed_after)
