@@ -244,6 +244,25 @@ def expected_regret(
     return float(_behind(posterior, config, rng, draws).mean())
 
 
+def surely_behind(
+    posterior: Posterior, config: int, *, least: float, rng: np.random.Generator, draws: int = 150
+) -> bool:
+    """Whether the expected regret of a config is above `least`, as far as few draws can tell: by six standard errors.
+
+    Args:
+        posterior: beliefs.
+        config: number of a known config.
+        least: in the unit of the metric.
+        rng: the only source of chance.
+        draws: joint draws of all true means, at least 2.
+
+    Raises:
+        ValueError: nothing is known of the config.
+    """
+    behind = _behind(posterior, config, rng, draws)
+    return bool(behind.mean() - 6 * behind.std(ddof=1) / np.sqrt(draws) > least)
+
+
 def chance_near(
     posterior: Posterior, config: int, *, tolerance: float, rng: np.random.Generator, draws: int = 1000
 ) -> float:

@@ -18,7 +18,14 @@ import numpy as np
 
 from results import RunStatus
 from results.statistics.ceiling import Floats
-from results.statistics.posterior import Mask, Posterior, expected_regret, improvements, posterior
+from results.statistics.posterior import (
+    Mask,
+    Posterior,
+    expected_regret,
+    improvements,
+    posterior,
+    surely_behind,
+)
 from tune.replicates import FIRST_FRESH
 from tune.schedulers.history import ALLOCATE, CONFIRM, SCREEN, History, Run
 from tune.schedulers.ledger import Ledger
@@ -215,16 +222,22 @@ class NoiseAware:
         return f"no config may be run again: each has {most}, or fails more often than it ends"
 
     def _expected_regret(self, history: History) -> float:
-        """Of the choice; infinite without one. The largest single improvement bounds it from below, at less cost."""
+        """Of the choice; infinite without one, and where a few draws show that it is far from ending the search.
+
+        Without any draw, the largest single improvement bounds it from below.
+        """
         belief = self._posterior(history)
         choice = belief.choice
         if choice is None or not self._options.stop_regret:
             return math.inf
         if self._regret[0] != self._ledger.version:
             regret = float(np.nanmax(improvements(belief, choice, variance=belief.variance)))
-            if regret < self._options.stop_regret:
-                rng = np.random.default_rng(self._options.seed)
-                regret = expected_regret(belief, choice, rng=rng, draws=_DRAWS)
+            if regret < (least := self._options.stop_regret):
+                seed = self._options.seed
+                if surely_behind(belief, choice, least=least, rng=np.random.default_rng(seed)):
+                    regret = math.inf
+                else:
+                    regret = expected_regret(belief, choice, rng=np.random.default_rng(seed), draws=_DRAWS)
             self._regret = (self._ledger.version, regret)
         return self._regret[1]
 
