@@ -42,9 +42,12 @@ class KeptCheckpoint:
     def __init__(self, objects: RunObjects, trial_key: str) -> None:
         self._objects, self._folder = objects, f"checkpoints/{trial_key}"
 
-    def epochs(self) -> int:
-        """How many epochs its `last.pt` holds; 0 if it has none. The content is not read."""
-        found = _patiently(lambda: self._objects.notes(f"{self._folder}/{LAST}")).get(_EPOCHS, "0")
+    def epochs(self, name: str = LAST) -> int:
+        """How many epochs the trial had when a file was stored: those that `last.pt` holds; 0 if there is none.
+
+        The content is not read.
+        """
+        found = _patiently(lambda: self._objects.notes(f"{self._folder}/{name}")).get(_EPOCHS, "0")
         return int(found) if found.isdecimal() else 0
 
     def listed(self) -> dict[str, Stored]:
@@ -124,6 +127,9 @@ def has_last(run_dir: RunDir, trial_key: str) -> bool:
 def bring_best(kept: KeptCheckpoint, folder: Path) -> None:
     """Bring the best files of a trial here, unless those here are of the same epoch or a later one.
 
+    The counts here may be the bucket's, brought alone for the rows of a run that ended on another node, beside weights
+    that an earlier part of the run left here.
+
     Raises:
         StoreError: the server does not answer as it should.
         OSError: the disk does not take them.
@@ -131,8 +137,14 @@ def bring_best(kept: KeptCheckpoint, folder: Path) -> None:
     listed = kept.listed()
     if BEST not in listed or PATCHES not in listed:
         return
-    here = epoch_of(folder / PATCHES) if (folder / BEST).is_file() else 0
-    if epoch_of(io.BytesIO(kept.read(PATCHES, listed[PATCHES]))) > here:
+    best, patches = folder / BEST, folder / PATCHES
+    here = epoch_of(patches) if best.is_file() else 0
+    counts = kept.read(PATCHES, listed[PATCHES])
+    epoch = epoch_of(io.BytesIO(counts))
+    alone = (
+        epoch == here > 0 and patches.read_bytes() == counts and not listed[BEST].is_surely(best.read_bytes())
+    )
+    if epoch > here or (alone and kept.epochs(BEST) >= epoch):  # its weights may be older than its counts
         kept.fetch(folder, (BEST, PATCHES))
 
 

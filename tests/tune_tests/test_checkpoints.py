@@ -296,6 +296,18 @@ def test_export_and_audit_take_what_was_trained_elsewhere(
     save(here(bucket), 1, best=1)
     bring(place, KEY, ("best_patches.npz",))
     assert state_of(here(bucket)) == (1, b"the weights of epoch 1", 2)
+    assert best_checkpoint(place, KEY).read_bytes() == b"the weights of epoch 2", "counts were brought alone"
+
+
+def test_weights_here_are_not_replaced_by_those_of_a_bucket_that_lacks_the_newest(
+    bucket: str, kept: KeptCheckpoint, tmp_path: Path
+) -> None:
+    save(tmp_path, 3, best=2)
+    kept.store({path.name: path.read_bytes() for path in tmp_path.iterdir()}, epochs=3)
+    save(here(bucket), 5, best=5)
+    counts = (here(bucket) / "best_patches.npz").read_bytes()
+    kept.store({"best_patches.npz": counts}, epochs=5)  # the driver is killed before the weights follow
+    assert best_checkpoint(place_of(bucket), KEY).read_bytes() == b"the weights of epoch 5"
 
 
 # ---- a real trial ----------------------------------------------------------------------------------------------------
