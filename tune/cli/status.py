@@ -93,7 +93,6 @@ def _not_running(found: SweepStatus, run_dir: Path) -> list[str]:
 def _text(found: SweepStatus, run_dir: Path) -> str:
     """The headline, how runs ended, the best one so far, and how long nothing has come."""
     from results.faults import fault_sentences
-    from results.faults import fault_sentences
     from tune.progress import clock_time
 
     lines = [_headline(found)]
@@ -105,7 +104,6 @@ def _text(found: SweepStatus, run_dir: Path) -> str:
             f"{found.by_stage[stage]} {stage}" for stage in sorted(found.by_stage, key=_stage_order)
         )
         lines.append(f"  {'by stage':14s} {stages}")
-    lines += fault_sentences(found.faults)
     lines += fault_sentences(found.faults)
     if found.best is not None:
         lines.append(
