@@ -7,7 +7,7 @@ All state can be rebuilt by replaying the store: that is how a sweep is resumed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from results import ResultsStore, RunStatus
@@ -147,6 +147,10 @@ class Execution:
     def running(self) -> frozenset[str]:
         """The trial keys that were started and have not ended."""
         return frozenset(self._running)
+
+    def ended_runs(self) -> Iterator[tuple[TrialSpec, int]]:
+        """The runs that have ended, each with its best epoch; without those that never had one."""
+        return ((run.spec, run.best[0]) for run in self.runs.values() if run.status and run.best)
 
     def known_epochs(self, spec: TrialSpec) -> int:
         """Epochs of the trial that are recorded already."""

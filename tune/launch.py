@@ -189,8 +189,10 @@ def _execute(
         execution = Execution(
             sweep, store, recorder=recorder, node=platform.node(), share_of=allotment.shares.of
         )
+        recorder.owe(execution.ended_runs())
         logged = logged_sweep(log, sweep, store)
         complete = run_trials(execution, workplace, allotment=allotment, console=console, log=logged)
+        complete &= recorder.settle()
         for trial_key, why in execution.lost.items():
             warn(f"{trial_key} was not finished and will be run again by --resume: {why}")
         if complete:

@@ -81,6 +81,9 @@ class Recorder:
     ) -> None:
         self._store, self._sweep_id, self._checkpoints = store, sweep_id, checkpoints
         self._warn, self._bring, self._clock, self._warned = warn, bring, clock, False
+        self._owed: dict[
+            str, tuple[TrialSpec, int]
+        ] = {}  # counts of ended runs that could not be fetched yet
 
     def config(self, config: Config, *, origin: str) -> None:
         """A config was proposed."""
@@ -126,8 +129,8 @@ class Recorder:
     def run(self, spec: TrialSpec, status: RunStatus, **outcome: Any) -> None:
         """A run ended; `outcome` holds epochs, best_epoch, best_value, reason, error, wall_seconds and event."""
         if outcome["best_epoch"] is not None:
-            self._bring_counts(spec, outcome["best_epoch"])
-            self._best_counts(spec)
+            self._owed[spec.trial_key] = (spec, outcome["best_epoch"])
+            self.settle()
             self.flush()  # before the end is recorded: a run that has ended is never looked at again
         record = RunRecord(**self._who(spec), status=status, timestamp=self._clock(), **outcome)
         self._write(self._store.add_run, record)
@@ -152,16 +155,32 @@ class Recorder:
             **seeds,
         }
 
+    def owe(self, ended: Iterable[tuple[TrialSpec, int]]) -> None:
+        """Take over what an earlier process could not fetch, of these ended runs, each with its best epoch."""
+        if self._bring is not None:
+            there = set(self._store.patches().column("trial_key").to_pylist())
+            self._owed |= {
+                spec.trial_key: (spec, best) for spec, best in ended if spec.trial_key not in there
+            }
+
+    def settle(self) -> bool:
+        """Record the counts that are owed; False when the bucket or the disk still keeps us from it."""
+        for key, (spec, best_epoch) in list(self._owed.items()):
+            try:
+                self._bring_counts(spec, best_epoch)
+            except OSError as error:
+                if key == list(self._owed)[-1]:
+                    self._warn(f"the counts of {key} could not be fetched yet: {error}")
+                return False
+            self._best_counts(spec)
+            del self._owed[key]
+        return True
+
     def _bring_counts(self, spec: TrialSpec, best_epoch: int) -> None:
-        """Fetch the counts where those here are not of the run's best epoch; without them the run is still recorded."""
-        if self._bring is None:
-            return
-        if epoch_of(self._checkpoints / spec.trial_key / PATCHES) == best_epoch:
-            return
-        try:
+        """Fetch the counts where those here are not of the run's best epoch; raises OSError."""
+        path = self._checkpoints / spec.trial_key / PATCHES
+        if self._bring is not None and epoch_of(path) != best_epoch:
             self._bring(spec.trial_key)
-        except OSError as error:
-            self._warn(f"the counts of {spec.trial_key} could not be fetched: {error}")
 
     def _best_counts(self, spec: TrialSpec) -> None:
         """Copy the counts of the best epoch, per patch and by threshold, that the trial leaves beside its checkpoint.

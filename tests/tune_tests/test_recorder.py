@@ -105,17 +105,31 @@ def test_counts_of_a_trial_that_ran_elsewhere_are_brought_and_those_that_are_her
     assert brought == [spec.trial_key]
 
 
-def test_counts_that_cannot_be_brought_are_said_and_the_run_is_recorded(store: ResultsStore) -> None:
+@pytest.mark.parametrize("killed", [False, True])
+def test_counts_that_cannot_be_brought_are_said_and_recorded_when_they_can(
+    store: ResultsStore, killed: bool
+) -> None:
     def bring(trial_key: str) -> None:
-        raise OSError("the server does not answer")
+        if ill:
+            raise OSError("the server does not answer")
+        leave_counts(path, epoch=2)
 
-    warnings: list[str] = []
-    _, spec, _ = a_recorded_trial(store, pytest.fail)
+    ill, warnings = True, list[str]()
+    _, spec, path = a_recorded_trial(store, pytest.fail)
     checkpoints = store.run_dir / "checkpoints"
     recorder = Recorder(store, sweep_id="s", checkpoints=checkpoints, warn=warnings.append, bring=bring)
     recorder.run(spec, **ENDED)
-    assert warnings == [f"the counts of {spec.trial_key} could not be fetched: the server does not answer"]
-    assert store.runs().num_rows == 1
+    told = f"the counts of {spec.trial_key} could not be fetched yet: the server does not answer"
+    assert warnings == [told]
+    assert (store.runs().num_rows, store.patches().num_rows) == (1, 0)
+    assert not recorder.settle()
+    ill = False
+    if killed:  # the next process does not remember, but sees what is missing
+        recorder = Recorder(store, sweep_id="s", checkpoints=checkpoints, warn=pytest.fail, bring=bring)
+        assert recorder.settle()
+        recorder.owe([(spec, 2)])
+    assert recorder.settle()
+    assert set(store.patches().column("epoch").to_pylist()) == {2}
 
 
 @pytest.mark.parametrize("name", ["tp", "threshold_fn", "epoch"])
