@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,8 +62,7 @@ def faulty_s3() -> Iterator[FaultyS3]:
     moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     moto.start()
     _, port = moto.get_host_and_port()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Proxy)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), _Proxy)
     faulty = FaultyS3(f"http://127.0.0.1:{server.server_port}", lambda method, path: None, [])
     server.faulty, server.behind, server.over = faulty, port, threading.Event()  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -74,6 +74,15 @@ def faulty_s3() -> Iterator[FaultyS3]:
         server.shutdown()
         server.server_close()
         moto.stop()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that is gone, perhaps because a test has killed it, is no news."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class _Proxy(BaseHTTPRequestHandler):

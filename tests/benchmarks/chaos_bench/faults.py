@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,8 @@ from chaos_bench.user import User
 if TYPE_CHECKING:
     from faulty_s3 import FaultyS3
 
-#: Bytes that a file may have on a full disk: nothing is written, a row or two, the beginning of a checkpoint.
-SIZES = (0, 2_000, 100_000)
+#: Bytes that a file may have on a full disk: nothing, or a row or two; nothing, or the beginning of a checkpoint.
+DRIVER_SIZES, WORKER_SIZES = (0, 2_000), (0, 100_000)
 #: How a driver tells of it.
 FULL = "File too large"
 #: Answers of a server that is ill, see `faulty_s3`.
@@ -145,15 +145,18 @@ class Faults:
 
     def _fill_driver(self, fault: Planned) -> str:
         told, before = self._user.stderr, len(self._user.stderr)
-        size = self._fill(self._user.pid, fault, met=lambda: any(FULL in line for line in told[before:]))
-        return f"the driver, {size}"
+        self._fill(
+            self._user.pid, fault, DRIVER_SIZES, met=lambda: any(FULL in line for line in told[before:])
+        )
+        return f"the driver, {_told(fault, DRIVER_SIZES)}"
 
     def _fill_worker(self, fault: Planned) -> str | None:
         pid = self._worker(fault)
         if pid is None:
             return None
-        size = self._fill(pid, fault, met=lambda: not Path(f"/proc/{pid}").exists())  # it is ended for it
-        return f"a process in an epoch, {size}"
+        gone = Path(f"/proc/{pid}")  # a process whose trial could not write is not used for another one
+        self._fill(pid, fault, WORKER_SIZES, met=lambda: not gone.exists())
+        return f"a process in an epoch, {_told(fault, WORKER_SIZES)}"
 
     def _pause(self, fault: Planned) -> str | None:
         pid = self._worker(fault)
@@ -163,12 +166,10 @@ class Faults:
         self._lasts(fault, lambda: os.kill(pid, signal.SIGCONT))
         return f"a process in an epoch for {fault.lasts:.1f} s"
 
-    def _fill(self, pid: int, fault: Planned, *, met: Callable[[], bool]) -> str:
-        size = SIZES[int(fault.draw * len(SIZES))]
+    def _fill(self, pid: int, fault: Planned, sizes: Sequence[int], *, met: Callable[[], bool]) -> None:
         soft, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-        _limit(pid, size, hard)
+        _limit(pid, _size(fault, sizes), hard)
         self._lasts(fault, lambda: _limit(pid, soft, hard), met=met)
-        return f"files up to {size} bytes for {fault.lasts:.1f} s"
 
     def _worker(self, fault: Planned) -> int | None:
         pids = self._nodes.trial_workers()
@@ -183,3 +184,13 @@ class Faults:
 def _limit(pid: int, soft: int, hard: int) -> None:
     """How large the files of a process may become."""
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def _size(fault: Planned, sizes: Sequence[int]) -> int:
+    """The one that was drawn."""
+    return sizes[int(fault.draw * len(sizes))]
+
+
+def _told(fault: Planned, sizes: Sequence[int]) -> str:
+    """How full the disk is, for the table."""
+    return f"files up to {_size(fault, sizes)} bytes for {fault.lasts:.1f} s"
