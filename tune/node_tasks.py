@@ -16,6 +16,7 @@ from rich.console import Console
 
 from landslide import LandslideError, PackedDataset, TrainSettings
 from results.storage.location import RunDir, RunUrl, locate
+from results.storage.run_dir import PROBE
 from tune.dataset import Wanted, data_source, dataset_here
 from tune.errors import SweepError
 from tune.node_check import Node, problems_of, table_of, warnings_of
@@ -168,7 +169,7 @@ def _token(out: RunDir) -> Iterator[str]:
         return
     place = place.absolute()
     folder = next(folder for folder in (place, *place.parents) if folder.exists())
-    path = Path(folder) / f".landslide-tune-{uuid.uuid4().hex}-nodes"
+    path = Path(folder) / f"{PROBE}{uuid.uuid4().hex}-nodes"
     path.touch()
     try:
         yield str(path)

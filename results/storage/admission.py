@@ -8,7 +8,7 @@ from typing import Any
 
 from results.errors import StoreError
 from results.storage.location import RunDir, RunUrl, locate
-from results.storage.run_dir import SWEEP, read_sweep, refuse_occupied
+from results.storage.run_dir import PROBE, SWEEP, read_sweep, refuse_occupied
 from results.storage.twin import recorded_sweep, refuse_occupied_prefix, refuse_unwritable_prefix
 
 
@@ -39,7 +39,7 @@ def refuse_unwritable(run_dir: RunDir) -> None:
     if isinstance(place, RunUrl):
         refuse_unwritable_prefix(place)
         return
-    probe = _nearest_folder(place) / f".landslide-tune-{uuid.uuid4().hex}-probe"
+    probe = _nearest_folder(place) / f"{PROBE}{uuid.uuid4().hex}-probe"
     try:
         probe.touch()
         probe.unlink()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _REQUIRED = ("sweep_id", "name", "metric", "mode", "max_epochs", "replicates")
 SWEEP = "sweep.json"
 _LOCK = ".writer.lock"
+#: how the names of files begin that are made to see who can read and write there, and removed; a kill may leave one.
+PROBE = ".landslide-tune-"
 #: of what is made before `sweep.json`.
 OWN_NAMES = frozenset({_LOCK, "wal", "checkpoints", *TABLES})
 
@@ -202,9 +204,9 @@ def refuse_other(place: Path | str, found: Mapping[str, Any], sweep_id: str) -> 
 def refuse_foreign(place: Path | str, names: Iterable[str]) -> None:
     """Raise a `StoreError` if a place without a `sweep.json` holds names that are not ours.
 
-    Our own names without a `sweep.json` are what a crash during creation leaves.
+    Our own names without a `sweep.json` are what a crash during creation, or before it, leaves.
     """
-    if set(names) - OWN_NAMES:
+    if {name for name in names if not name.startswith(PROBE)} - OWN_NAMES:
         raise StoreError(f"{place} is not empty and not a run directory: choose another --out")
 
 

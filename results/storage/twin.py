@@ -23,6 +23,7 @@ from results.storage.object_store import RunObjects, Stored
 from results.storage.parquet_file import is_whole, patiently
 from results.storage.row_log import RowLog
 from results.storage.run_dir import (
+    PROBE,
     SWEEP,
     Locked,
     create_locked,
@@ -39,7 +40,7 @@ from results.storage.upload import OWNER, Upload, owner_of, take_over
 #: in the twin: the name under which it owns the bucket.
 _OWNER_FILE = ".owner"
 #: stored and removed again to find out whether that is allowed.
-_PROBE = ".landslide-tune-probe"
+_PROBE = f"{PROBE}probe"
 
 
 def create_twin(url: RunUrl, sweep: Mapping[str, Any]) -> Locked:
@@ -127,7 +128,7 @@ def refuse_occupied_prefix(url: RunUrl, sweep_id: str, objects: RunObjects | Non
     found = BucketRows(objects).sweep()
     if found is not None:
         refuse_other(str(url), found, sweep_id)
-    refuse_foreign(str(url), objects.names(at_most=100).keys() - {OWNER, _PROBE})
+    refuse_foreign(str(url), objects.names(at_most=100).keys() - {OWNER})
     refuse_occupied(local_copy(url), sweep_id)
 
 

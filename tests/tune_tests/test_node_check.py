@@ -12,6 +12,8 @@ import pytest
 from rich.console import Console
 
 from landslide import open_packed
+from results import StoreError
+from results.storage.admission import refuse_taken
 from results.storage.object_store import RunObjects
 from tune import node_facts
 from tune.dataset import Wanted, data_place
@@ -153,6 +155,17 @@ def test_a_node_that_sees_all_has_nothing_to_complain_about(question: Question, 
     assert (facts.packed, facts.data_problem, facts.out_problem, facts.gpus) == (True, None, None, None)
     assert replace(facts, packed=False, free_bytes=0, cache_dir="") == software_here()
     assert facts.free_bytes > 0
+
+
+def test_what_a_driver_that_is_killed_meanwhile_leaves_is_in_nobodys_way(tmp_path: Path) -> None:
+    with _token(tmp_path) as token:
+        killed = Path(token)
+    assert killed.parent == tmp_path, "an empty folder that exists, such as a volume"
+    killed.touch()
+    refuse_taken(tmp_path, "any")
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(StoreError, match="is not empty"):
+        refuse_taken(tmp_path, "any")
 
 
 def test_a_node_with_other_disks_says_so(
