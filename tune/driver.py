@@ -75,7 +75,7 @@ def run_on_ray(
                 loggers = make_loggers(log, desk)
                 try:
                     while (error := _run_loop(desk, loggers, slots=slots, storage=storage)) is not None:
-                        told = " ".join(f"{type(error).__name__}: {error}".split())[:LONGEST]
+                        told = _told(error)
                         console.print(f"warning: Ray gave up: {told}", style="yellow", markup=False)
                         if not _take_back(desk, told):
                             break
@@ -95,16 +95,30 @@ def _run_loop(
     """Ray Tune's loop until its end; what broke it off, if something did.
 
     It raises for whatever it does not expect of one trial, such as a process that a node has ended for want of memory.
+
+    Raises:
+        PolicyError: the policy broke its contract; what else it raised while it judged is raised as it is.
     """
     from ray.exceptions import RayError
+    from ray.tune import TuneError
 
     try:
         _fit(desk, loggers, slots=slots, storage=storage)
     except PolicyError:
         raise  # a fault of the program, which a resume would meet again; it must not pass for an interruption
-    except (RuntimeError, OSError, RayError) as error:  # ray.tune.TuneError is a RuntimeError
+    except (RuntimeError, OSError, RayError, TuneError) as error:  # none of the last two is a RuntimeError
+        if desk.broken is not None:
+            raise desk.broken from None
         return error
     return None
+
+
+def _told(error: Exception) -> str:
+    """In one line. Of what was raised while it handled a result, Ray keeps the traceback alone, as a text."""
+    text = str(error).strip()
+    if text.startswith("Traceback (most recent call last)"):
+        text = text.splitlines()[-1]
+    return " ".join(f"{type(error).__name__}: {text}".split())[:LONGEST]
 
 
 def _take_back(desk: Desk, told: str) -> bool:

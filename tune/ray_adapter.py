@@ -40,6 +40,9 @@ class Desk:
         on_step: called on each turn of Ray's loop, for a progress display.
         say: tells the user one line.
         seats: where trials fit; None = somebody else sees to it that no more are asked for than fit.
+
+    Attributes:
+        broken: what the execution raised on a result: a fault of the program, of which Ray passes on the text alone.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Desk:
     ) -> None:
         self.execution, self.workplace, self.on_step, self.say = execution, workplace, on_step, say
         self.specs: dict[str, TrialSpec] = {}
+        self.broken: Exception | None = None
         self.seats, self._nodes_seen = seats, time.monotonic()
 
     def has_room(self) -> bool:
@@ -143,7 +147,11 @@ class SpecScheduler(FIFOScheduler):  # type: ignore[misc]
             end = RunEnd(result["end/status"], result["end/reason"], result.get("end/error"))
             execution.on_end(spec, end)
             return str(TrialScheduler.STOP)
-        action = execution.on_epoch(spec, dict(result["metrics"]), node=result["node"])
+        try:
+            action = execution.on_epoch(spec, dict(result["metrics"]), node=result["node"])
+        except Exception as error:
+            self._desk.broken = error
+            raise
         return str(TrialScheduler.CONTINUE if action is Action.CONTINUE else TrialScheduler.STOP)
 
 

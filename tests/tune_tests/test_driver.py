@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from toy_sweeps import a_sweep, drive, execution_on, new_store, trial
 from tune import driver
 from tune.errors import PolicyError, SweepError
 from tune.loggers import logged_sweep
+from tune.schedulers import make_policy
 from tune.signals import graceful_signals, sigterm_kept
 from tune.slots import slots_of
 from tune.sweep_file import declare
@@ -101,10 +104,45 @@ def test_a_fault_of_the_policy_does_not_pass_for_an_interruption(
 
 
 @pytest.mark.ray
+def test_what_a_policy_raises_on_a_result_is_no_fault_of_rays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray Tune turns it into a `TuneError` with a text, which alone would be taken for an end of its loop."""
+    from ray.tune import TuneError
+
+    from tune.ray_adapter import SpecScheduler
+
+    def reports_once(desk: Any, *_: Any, **__: Any) -> None:
+        spec = desk.specs["1"] = desk.execution.next_trial()
+        event = next(trial(spec, 0, desk.execution.sweep))
+        result = {"metrics": list(event.items()), "node": "here"}
+        try:
+            SpecScheduler(desk).on_trial_result(None, SimpleNamespace(trial_id="1"), result)
+        except Exception:
+            raise TuneError(traceback.format_exc())  # noqa: B904 - so does Ray
+
+    def judge(*_: Any) -> Any:
+        raise ZeroDivisionError("no rung")
+
+    sweep, console = a_sweep(policy="none"), Console(file=io.StringIO(), width=200)
+    policy = make_policy(sweep.policy, sweep.policy_options())
+    monkeypatch.setattr(driver, "_fit", reports_once)
+    monkeypatch.setattr(type(policy), "judge", judge)
+    with new_store(tmp_path / "run", sweep) as store:
+        execution, log = execution_on(sweep, store), logged_sweep((), sweep, store)
+        workplace = Workplace(sweep, tmp_path / "data", tmp_path / "run")
+        with pytest.raises(ZeroDivisionError, match="no rung"):
+            driver.run_on_ray(execution, workplace, slots=1, console=console, log=log)
+        assert "retry" not in store.decisions().column("action").to_pylist()
+
+
+@pytest.mark.ray
 def test_a_loop_of_rays_that_breaks_off_is_begun_again_and_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As for a process that a node has ended for want of memory, which Ray Tune does not expect of a trial."""
+    from ray.tune import TuneError
+
     loops = list[int]()
 
     def breaks_off(desk: Any, *_: Any, **__: Any) -> None:
@@ -116,6 +154,8 @@ def test_a_loop_of_rays_that_breaks_off_is_begun_again_and_nothing_is_lost(
             spec = desk.execution.next_trial()
             event = next(trial(spec, desk.execution.known_epochs(spec), desk.execution.sweep))
             desk.execution.on_epoch(spec, event)
+        if len(loops) == 1:
+            raise TuneError("Traceback (most recent call last):\n  in handle_error\nOSError: no space left")
         raise RuntimeError("Caught unexpected exception: the node is low on memory")
 
     monkeypatch.setattr(driver, "_fit", breaks_off)
@@ -131,5 +171,6 @@ def test_a_loop_of_rays_that_breaks_off_is_begun_again_and_nothing_is_lost(
         retries = [row["reason"] for row in store.decisions().to_pylist() if row["action"] == "retry"]
     assert loops == [0, 2, 2]
     assert len(retries) == 4
-    assert all(reason.startswith("runtime: RuntimeError: Caught unexpected") for reason in retries)
+    assert all(reason.startswith("runtime: TuneError: OSError: no space left") for reason in retries[:2])
+    assert all(reason.startswith("runtime: RuntimeError: Caught unexpected") for reason in retries[2:])
     assert console.file.getvalue().count("warning: Ray gave up") == 2
