@@ -9,6 +9,7 @@ stops nothing, so that no decision depends on what arrives first.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -118,6 +119,7 @@ def main() -> None:
     if unknown := set(kinds) - KINDS.keys():
         parser.error(f"no kinds of faults: {', '.join(sorted(unknown))}; there are {', '.join(KINDS)}")
     size = Size(chosen.trials // 3, 3, chosen.epochs, patches=24)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leave no process behind
     planned = plan(chosen.seed, faults=chosen.faults, kinds=kinds, epochs=size.trials * size.epochs)
     with stage(size, nodes=chosen.nodes) as place:
         held = disturb(place, size, planned, minutes=chosen.minutes, bucket=not chosen.local)
