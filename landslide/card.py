@@ -120,9 +120,11 @@ class CudaCard:
         CUDA tells the free memory only to who has a context already. The two start up side by side, and the other
         one's context is in both of the numbers whose difference is wanted.
         """
+        # Not on our stderr: whoever kills this process for hanging would wait there for a witness that hangs as well.
         self._witness = subprocess.Popen(
-            [sys.executable, "-c", _WITNESS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+            [sys.executable, "-c", _WITNESS],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
         assert self._witness.stdout is not None
         told = self._witness.stdout.readline()
         self._free_before = int(told) if told.strip().isdigit() else None

@@ -115,6 +115,19 @@ def test_the_context_is_what_was_free_before_less_what_is_free_now(monkeypatch: 
         assert measuring.measured() == (3 * GIB, expected)
 
 
+def test_a_witness_that_hangs_keeps_nobody_waiting_for_the_end_of_our_stderr(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: None)
+    monkeypatch.setattr(card, "_WITNESS", "import sys; print('has it', file=sys.stderr, flush=True); print(7)")
+    measuring = CudaCard()
+    measuring.start_measuring()
+    assert measuring._free_before == 7
+    measuring._dismiss_witness()
+    assert capfd.readouterr().err == ""
+
+
 def test_a_context_that_nobody_could_watch_has_the_stated_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: None)
