@@ -47,7 +47,7 @@ class Log:
 
     Args:
         events: in order.
-        last: the highest number; 0 without one.
+        last: the highest number, also of rows that are lost and of which `sweep.json` tells; 0 without one.
         begun: so many of the configs had their first run started by a version that kept no record of starts.
         exhausted: the searcher had no further config when it was asked after the event of this number; None = it had.
         ends: the number that the recorded end of a trial has, by trial key.
@@ -84,12 +84,22 @@ def read_log(store: ResultsStore, metric: str) -> Log:
     assert last is not None
     return Log(
         events,
-        last,
+        max(last, told_event(store.sweep)),
         begun=_begun(configs, older, numbered),
         exhausted=store.sweep.get(EXHAUSTED),
         ends={end["trial_key"]: end["event"] for end in ends},
         extended=tuple(int(entry["after_event"]) for entry in store.sweep.get("extensions", ())),
     )
+
+
+def told_event(sweep: Mapping[str, Any]) -> int:
+    """The highest event number in `sweep.json`; 0 without one.
+
+    In a bucket it can be higher than that of any row: of an extended sweep it comes there before its rows, and a
+    machine can be lost in between. What happens then comes after the extension all the same.
+    """
+    extensions = (int(entry["after_event"]) for entry in sweep.get("extensions", ()))
+    return max(int(sweep.get(EXHAUSTED) or 0), *extensions, 0)
 
 
 def _numbered(epochs: list[Row], decisions: list[Row], ends: list[Row]) -> list[Event]:

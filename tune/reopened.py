@@ -24,6 +24,7 @@ from results.storage.kept_checkpoints import KeptCheckpoint
 from results.storage.location import RunUrl
 from results.storage.object_store import RunObjects
 from search_spaces import Config
+from tune.event_log import told_event
 from tune.schedulers import CONFIRM, Action
 from tune.sweep import Sweep
 
@@ -72,9 +73,9 @@ def needed_epochs(sweep: Sweep, store: ResultsStore) -> int:
 
 
 def last_event(store: ResultsStore) -> int:
-    """The number of the last event on record; 0 without one."""
+    """The number of the last event on record, or that `sweep.json` tells of; 0 without one."""
     tables = (store.epochs(), store.decisions(), store.runs())
-    return max(pc.max(table.column("event")).as_py() or 0 for table in tables)
+    return max(told_event(store.sweep), *(pc.max(table.column("event")).as_py() or 0 for table in tables))
 
 
 def lost_epochs(store: ResultsStore, url: RunUrl | None) -> dict[str, int]:

@@ -299,6 +299,31 @@ def test_epochs_whose_judgement_a_crash_has_lost_are_judged_after_an_extension_t
         assert end["event"] == stop["event"] or end["stage"] == "allocate"
 
 
+@pytest.mark.parametrize("more", [{"configs": 8}, {"max_epochs": 8}], ids=str)
+def test_rows_that_were_lost_after_the_extension_came_to_a_bucket_leave_it_where_it_was(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """An extended `sweep.json` comes there first: what is run anew must not seem to be from before the extension."""
+    first = small("noise-aware")
+    larger = replace(first, **more)
+    with ran(tmp_path / "whole", first) as store:
+        last = max(row["event"] for row in store.decisions().to_pylist())
+        extend(larger, store)
+        told = dict(store.sweep)
+    with ResultsStore.read(tmp_path / "whole") as source, store_of(tmp_path / "torn", first) as store:
+        copy_torn(source, store, 20)
+        store.extend(
+            {name: told[name] for name in more},
+            entry=told["extensions"][0],
+            forget=["configs_exhausted_after"],
+        )
+        declared = replace(larger, budget_epochs=store.sweep["budget_epochs"])
+        finish(take_up(declared, store), store)
+        events = [row["event"] for row in store.decisions().to_pylist() if row["event"] > 20]
+        assert min(events) > last
+        assert rank_store(store).chosen is not None
+
+
 # ---- runs of unequal length ---------------------------------------------------------------------------------------
 
 
