@@ -120,7 +120,9 @@ def test_a_witness_that_hangs_keeps_nobody_waiting_for_the_end_of_our_stderr(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: None)
-    monkeypatch.setattr(card, "_WITNESS", "import sys; print('has it', file=sys.stderr, flush=True); print(7)")
+    monkeypatch.setattr(
+        card, "_WITNESS", "import sys; print('has it', file=sys.stderr, flush=True); print(7)"
+    )
     measuring = CudaCard()
     measuring.start_measuring()
     assert measuring._free_before == 7
