@@ -8,15 +8,17 @@ neither Ray nor the store. The user's own process is never watched: see `Workpla
 from __future__ import annotations
 
 import faulthandler
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-#: Lies beside the checkpoints of a trial; only of one that hung is it left there.
-NOTE = "hung.txt"
+#: Lies beside the checkpoints of a trial; only of one that hung is it left there. Each process has its own: one that
+#: keeps a paused trial lets go of it when it gets its next trial, and another may have gone on with it by then.
+NOTE = "hung-{}.txt"
 #: Winding up starts a thread, so it is not done for every batch: the clock may strike by such a part too early.
 _SLACK = 0.05
 
@@ -30,7 +32,7 @@ class Watchdog:
     """
 
     def __init__(self, seconds: float | None, folder: Path) -> None:
-        self._seconds, self._path = seconds, folder / NOTE
+        self._seconds, self._path = seconds, folder / NOTE.format(os.getpid())
         self._note: IO[str] | None = None
         self._wound_up = 0.0
 
@@ -78,9 +80,9 @@ def take_note(folder: Path) -> str | None:
 
     The note is taken away, so that it is not told of a later fault.
     """
-    try:
-        stood = (folder / NOTE).read_text()
-        (folder / NOTE).unlink()
-    except OSError:
-        return None
+    stood = ""
+    for path in folder.glob(NOTE.format("*")):
+        with suppress(OSError):
+            stood = path.read_text() or stood
+            path.unlink()
     return stood or None

@@ -18,6 +18,7 @@ from results import ResultsStore
 from tune import ray_trial
 from tune.launch import Place, run
 from tune.sweep_file import declare
+from tune.watchdog import NOTE
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
@@ -69,4 +70,4 @@ def test_a_trial_that_meets_a_fault_goes_on_and_the_rows_are_those_of_a_calm_swe
     assert faults.verdict.n_failed == 1
     calm, seen = measured(tmp_path / "calm"), measured(tmp_path / "faults")
     assert seen == {key: row for key, row in calm.items() if key[0] != broken["trial_key"] or key[1] == 1}
-    assert not list((tmp_path / "faults").rglob("hung.txt"))
+    assert not list((tmp_path / "faults").rglob(NOTE.format("*")))

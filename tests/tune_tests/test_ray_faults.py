@@ -148,8 +148,8 @@ def test_the_error_is_read_where_ray_has_written_it(tmp_path: Path) -> None:
 
 def test_a_note_is_taken_once_and_an_empty_one_is_none(tmp_path: Path) -> None:
     assert take_note(tmp_path) is None
-    (tmp_path / NOTE).write_text(DUMP)
+    (tmp_path / NOTE.format(1)).write_text(DUMP)
     assert take_note(tmp_path) == DUMP
     assert take_note(tmp_path) is None
-    (tmp_path / NOTE).touch()
+    (tmp_path / NOTE.format(1)).touch()
     assert take_note(tmp_path) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -47,14 +48,14 @@ def test_it_is_stopped_at_the_end_of_a_trial(tmp_path: Path) -> None:
         tmp_path / "trial", "print('one batch')\n", after="time.sleep(2.0)\nprint('the next trial')\n"
     )
     assert (ended.returncode, ended.stdout) == (0, "one batch\nthe next trial\n"), ended.stderr
-    assert not (tmp_path / "trial" / NOTE).exists()
+    assert not list((tmp_path / "trial").iterdir())
 
 
 @pytest.mark.parametrize("how", ["returns", "raises"])
 def test_no_clock_and_no_note_is_left(tmp_path: Path, how: str) -> None:
     def work() -> None:
         with Watchdog(3600.0, tmp_path) as dog:
-            assert (tmp_path / NOTE).exists()
+            assert (tmp_path / NOTE.format(os.getpid())).exists()
             dog.beat()
             if how == "raises":
                 raise OSError("no space")
@@ -64,7 +65,17 @@ def test_no_clock_and_no_note_is_left(tmp_path: Path, how: str) -> None:
             work()
     else:
         work()
-    assert not (tmp_path / NOTE).exists()
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_lets_go_of_a_trial_leaves_the_note_of_who_went_on_with_it(tmp_path: Path) -> None:
+    with Watchdog(3600.0, tmp_path):
+        ended = run(tmp_path, "time.sleep(60)")
+        assert ended.returncode == 1, ended.stderr
+    stood = take_note(tmp_path)
+    assert stood is not None
+    assert "most recent call first" in stood
+    assert not list(tmp_path.iterdir())
 
 
 def test_without_seconds_nothing_is_watched(tmp_path: Path) -> None:
