@@ -29,7 +29,7 @@ from tune.progress import Progress, shown
 from tune.recorder import Recorder
 from tune.reopened import lost_epochs, reopen, told_lost
 from tune.run_dir import check_run_dir, open_store
-from tune.runtime import address_problems, upload_problems
+from tune.runtime import address_problems, server_problems, upload_problems
 from tune.schedulers.history import AUDIT
 from tune.signals import graceful_signals
 from tune.sweep import Sweep
@@ -113,7 +113,8 @@ def run(
         KeyboardInterrupt: Ctrl-C or SIGTERM before the first trial or after the last; in between they end the search.
     """
     out = locate(out)
-    if problems := [*sweep.problems(), *place.problems(), *upload_problems(out)]:
+    problems = [*sweep.problems(), *place.problems(), *upload_problems(out)]
+    if problems := [*problems, *server_problems(out=out, data=sweep.data_dir)]:
         raise SweepError(problems)
     console = console or Console(stderr=True)
     found = check_run_dir(sweep, out, resume=resume)

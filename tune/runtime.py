@@ -63,6 +63,16 @@ def upload_problems(out: Path | RunUrl) -> list[str]:
     ]
 
 
+def server_problems(**places: Path | RunUrl) -> list[str]:
+    """Servers that were given with a place: trials, and whoever resumes the sweep, learn its URL alone."""
+    return [
+        f"{name}: {place} was given with a server of its own, of which trials would not know; name it in "
+        "AWS_ENDPOINT_URL, or in the AWS configuration of every node"
+        for name, place in places.items()
+        if isinstance(place, RunUrl) and place.endpoint is not None
+    ]
+
+
 @contextmanager
 def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[None]:
     """A Ray runtime for the sweep, for as long as the block.

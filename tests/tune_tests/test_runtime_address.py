@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from results.storage.location import locate
+from results.storage.location import RunUrl, locate
 from tune.cli import main
-from tune.launch import Place
+from tune.errors import SweepError
+from tune.launch import Place, run
 from tune.runtime import address_problems, upload_problems
+from tune.sweep_file import declare
 
 
 def sweep(*words: str, **variables: str) -> Result:
@@ -49,3 +51,13 @@ def test_a_run_directory_in_an_uploaded_working_directory_is_refused(
     result = sweep("--address", "auto")
     assert (result.exit_code, "lost with the cluster" in " ".join(result.stderr.split())) == (2, True)
     assert list(uploaded.iterdir()) == []
+
+
+def test_a_server_that_trials_would_not_know_is_refused_without_quoting_it() -> None:
+    server = "http://user:very-secret@127.0.0.1:9"
+    there = RunUrl("bucket", "data", server)
+    with pytest.raises(SweepError) as caught:
+        run(declare("smoke", data_dir=there, options={}, pins={}), RunUrl("bucket", "runs", server))
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["out", "data"]
+    assert all("AWS_ENDPOINT_URL" in problem for problem in caught.value.problems)
+    assert "very-secret" not in str(caught.value)
