@@ -101,6 +101,7 @@ def bring_to_their_end(
             run_trials(execution, workplace, allotment=allotment, console=console, log=log)
             for trial_key, why in execution.lost.items():
                 warn(f"{trial_key} has not ended, and the next audit goes on with it: {why}")
+            recorder.settle()
         except StoreError as error:
             warn(str(error))
         finally:
