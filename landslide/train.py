@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from landslide.batches import load_batch
-from landslide.checkpoint import save_model, save_patches, saved_patches_epoch
+from landslide.checkpoint import load_model, save_model, save_patches, saved_patches_epoch
 from landslide.device import (
     out_of_memory_named,
     peak_memory_bytes,
@@ -115,6 +116,10 @@ def _best(history: Sequence[EpochMetrics]) -> EpochMetrics:
 
 def _save_best(run: Run, folder: Path, metrics: EpochMetrics, seen: Assessment) -> None:
     save_model(folder / BEST, run.judged(), run.describe(metrics))
+    _save_counts(folder, metrics, seen)
+
+
+def _save_counts(folder: Path, metrics: EpochMetrics, seen: Assessment) -> None:
     path = folder / BEST_PATCHES
     save_patches(path, seen.patches, thresholds=seen.sweep.kept(), epoch=metrics.epoch)
 
@@ -127,14 +132,27 @@ def _restore(run: Run, folder: Path, identity: RunIdentity) -> list[EpochMetrics
         return history
     best, saved = _best(history), saved_patches_epoch(folder / BEST_PATCHES)
     if (folder / BEST).is_file() and saved is not None and (saved == best.epoch or saved > len(history)):
-        return history  # those of an epoch to come are of a later life of this run, of which last.pt was lost
+        if saved != best.epoch:  # of a later life of this run, of which last.pt was lost
+            _count_again(run, folder, best)
+        return history
     if best is not history[-1]:
         raise ModelError(
             f"{folder}: {BEST} and {BEST_PATCHES} of epoch {best.epoch}, the best of {len(history)}, are not "
             f"there; put them back, or remove the folder to start over"
         )
-    _save_best(run, folder, best, _assess(run))  # killed before they were written
+    _save_best(run, folder, best, _assess(run, run.judged()))  # killed before they were written
     return history
+
+
+def _count_again(run: Run, folder: Path, best: EpochMetrics) -> None:
+    """Make the counts of the best weights anew, where those there are of an epoch that is to come once more.
+
+    On a GPU that epoch need not be the best again. Weights of that epoch, too, are left as they are.
+    """
+    kept = load_model(folder / BEST)
+    if kept.info.training_epochs == best.epoch:
+        model = kept.model.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        _save_counts(folder, best, _assess(run, model))
 
 
 def _call_with_each_batch(run: Run, on_batch: Callable[[], None]) -> None:
@@ -145,9 +163,9 @@ def _call_with_each_batch(run: Run, on_batch: Callable[[], None]) -> None:
         model.register_forward_hook(hook)
 
 
-def _assess(run: Run) -> Assessment:
+def _assess(run: Run, model: nn.Module) -> Assessment:
     val = run.data.splits["val"]
-    return assess(run.judged(), val, normalisation=run.normalisation, device=run.device, loss=run.loss)
+    return assess(model, val, normalisation=run.normalisation, device=run.device, loss=run.loss)
 
 
 def _epoch(run: Run, *, epoch: int) -> tuple[EpochMetrics, Assessment]:
@@ -159,7 +177,7 @@ def _epoch(run: Run, *, epoch: int) -> tuple[EpochMetrics, Assessment]:
     if not math.isfinite(train_loss):
         raise Diverged(f"the training loss of epoch {epoch} is {train_loss}; a lower lr may help")
     try:
-        seen = _assess(run)
+        seen = _assess(run, run.judged())
     except Diverged as error:
         raise Diverged(f"after epoch {epoch} {error}; a lower lr may help") from error
     step_schedule(run.schedule, val_iou=iou(seen.counts))

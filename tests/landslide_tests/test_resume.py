@@ -201,6 +201,29 @@ def test_best_files_of_an_epoch_to_come_are_those_that_the_run_makes_again(
     assert saved_epochs(tmp_path / "copy") == 0
 
 
+def test_counts_of_an_epoch_that_comes_out_otherwise_when_it_is_made_again_are_in_nobodys_way(
+    small_data: PackedDataset, small_settings: MakeSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts come to a bucket before weights and last.pt; and on a GPU the best epoch may not be the best again."""
+    value = [0.3]
+    monkeypatch.setattr(LOOP, "iou", lambda counts: value[0])
+    copied = ("best.pt", "last.pt")
+    for epochs, value[0] in ((1, 0.3), (2, 0.2)):
+        list(run(small_settings(epochs=epochs), small_data, tmp_path))
+    kept = {name: (tmp_path / name).read_bytes() for name in copied}
+    with np.load(tmp_path / "best_patches.npz") as arrays:
+        counts = {name: arrays[name] for name in arrays}
+    value[0] = 0.4
+    list(run(small_settings(epochs=3), small_data, tmp_path))
+    for name in copied:
+        (tmp_path / name).write_bytes(kept[name])
+    value[0] = 0.25
+    list(run(small_settings(epochs=3), small_data, tmp_path))
+    assert len(list(run(small_settings(epochs=4), small_data, tmp_path))) == 4
+    with np.load(tmp_path / "best_patches.npz") as arrays:
+        assert all(np.array_equal(arrays[name], counts[name]) for name in counts)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
