@@ -143,11 +143,23 @@ def saved_epochs(folder: Path) -> int:
 
     Its weights stay on the disk, so this takes milliseconds.
     """
+    return len(_glance(folder).get("history", ()))
+
+
+def saved_identity(folder: Path) -> Mapping[str, Any]:
+    """What makes the run of the `last.pt` in a folder what it is, as `RunIdentity.to_dict`; empty where there is none.
+
+    It takes milliseconds, too.
+    """
+    return dict(_glance(folder).get("identity", {}))
+
+
+def _glance(folder: Path) -> Mapping[str, Any]:
+    """The content of a `last.pt`; empty where there is none, or none that can be read."""
     try:
-        state = torch.load(folder / LAST, map_location="cpu", weights_only=True, mmap=True)
-        return len(state["history"])
+        return dict(torch.load(folder / LAST, map_location="cpu", weights_only=True, mmap=True))
     except (OSError, *_TORN):
-        return 0
+        return {}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import io
 import logging
 import shutil
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 CHECKPOINT_SECONDS = 60.0
 #: On a node that is not the driver's, what no trial has written to for so long is of none that runs there.
 FORGOTTEN_SECONDS = 24 * 3600.0
+#: Lies in a folder that a bucket has a copy of: who works in it, the last that came.
+_WORKER = "worker.txt"
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +86,7 @@ class CopiedFolder:
         self.folder = folder
         self._kept, self._clock, self._since = kept, clock, clock()
         self._states: dict[str, tuple[int, int]] = {}  # of what is in the bucket: time of change, size
-        self._thread = ThreadPoolExecutor(1)
+        self._name, self._thread = uuid.uuid4().hex, ThreadPoolExecutor(1)
         self._copying: Future[None] | None = None
 
     def begin(self, *, ours_may_count: bool = True) -> None:
@@ -103,6 +106,8 @@ class CopiedFolder:
                 self._states = self._now()
         if not theirs and not ours_may_count:
             shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / _WORKER).write_text(self._name)
         self.saved()  # from here on no older counts than those there follow
 
     def saved(self) -> None:
@@ -127,14 +132,18 @@ class CopiedFolder:
             self._copying = self._thread.submit(self._copy, *self._new())
 
     def end(self, *, keep: bool) -> None:
-        """Copy what is not in the bucket yet, and remove the folder unless it is to be kept; raises OSError."""
+        """Copy what is not in the bucket yet, and remove the folder unless it is to be kept; raises OSError.
+
+        That of a trial with which another process of this node has gone on meanwhile is left to that one.
+        """
         try:
             if self._copying is not None:
                 self._copying.exception()  # wait; what failed is still new
             with _as_os_error():
                 self._copy(*self._new())
-            if not keep:
-                shutil.rmtree(self.folder, ignore_errors=True)
+            worker = self.folder / _WORKER
+            if worker.is_file() and worker.read_text() == self._name:
+                worker.unlink() if keep else shutil.rmtree(self.folder, ignore_errors=True)
         finally:
             self._thread.shutdown()
 
@@ -188,6 +197,7 @@ def checkpoints_of(job: TrialJob) -> Iterator[TrialFolder]:
     remove_leftovers(copied.folder, NAMES)
     if not drivers:
         _remove_forgotten(copied.folder.parent)
+        _remove_foreign(copied.folder, job)
     copied.begin(ours_may_count=drivers or job.known_epochs > 0)
     try:
         yield copied
@@ -210,6 +220,17 @@ def _remove_forgotten(folder: Path) -> None:
         with contextlib.suppress(OSError):  # another process of this node is faster
             if max(path.stat().st_mtime for path in (trial, *trial.iterdir())) < oldest:
                 shutil.rmtree(trial)
+
+
+def _remove_foreign(folder: Path, job: TrialJob) -> None:
+    """Remove what a trial of the same name left that was another run: of an earlier sweep in the same place."""
+    from landslide.resume import saved_identity
+
+    seeds = zip(("seed init", "seed order", "seed augment"), job.seeds, strict=True)
+    wanted = {**dict(seeds), "data_id": job.data_id, "epochs": job.settings.get("epochs")}
+    saved = saved_identity(folder)  # with epochs only where more of them make another run
+    if any(value != wanted[name] for name, value in saved.items() if wanted.get(name)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def bring(url: RunUrl, trial_key: str, names: Sequence[str] = NAMES) -> None:
