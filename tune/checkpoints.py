@@ -142,8 +142,12 @@ class CopiedFolder:
             with _as_os_error():
                 self._copy(*self._new())
             worker = self.folder / _WORKER
-            if worker.is_file() and worker.read_text() == self._name:
-                worker.unlink() if keep else shutil.rmtree(self.folder, ignore_errors=True)
+            if not worker.is_file() or worker.read_text() != self._name:
+                return
+            if keep:
+                worker.unlink()
+            else:
+                shutil.rmtree(self.folder, ignore_errors=True)
         finally:
             self._thread.shutdown()
 

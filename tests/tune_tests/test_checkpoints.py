@@ -104,6 +104,26 @@ def test_what_one_node_leaves_another_finds(
     assert kept.listed().keys() == {"best.pt", "best_patches.npz", "last.pt"}
 
 
+def test_who_lets_go_of_a_paused_trial_leaves_the_folder_to_who_went_on_with_it(
+    job: TrialJob, bucket: str
+) -> None:
+    """Ray keeps the process of a paused trial for another one, and asks it to let go only then."""
+
+    def trial() -> Any:
+        with checkpoints_of(job) as kept:
+            save(kept.folder, 3, best=2)
+            yield
+
+    paused = trial()
+    next(paused)
+    with checkpoints_of(job) as went_on:
+        assert saved_epochs(went_on.folder) == 3
+        save(went_on.folder, 4, best=4)
+        paused.close()
+        assert state_of(went_on.folder) == (4, b"the weights of epoch 4", 4)
+    assert not here(bucket).exists()
+
+
 def test_the_machine_of_the_driver_keeps_its_copy(job: TrialJob, bucket: str) -> None:
     (here(bucket).parent.parent).mkdir(parents=True)
     (here(bucket).parent.parent / "sweep.json").write_text("{}")
