@@ -57,7 +57,13 @@ def answers_on_ray(demands: Sequence[Demand], nodes: Mapping[str, Mapping[str, f
                 yield answer
         except (RayError, OSError) as error:  # the node went away, or cannot start a process
             for demand in missing:
-                yield Answer(demand, problem=f"{type(error).__name__}: {str(error).splitlines()[0]}")
+                yield Answer(demand, problem=problem_of(error))
+
+
+def problem_of(error: Exception) -> str:
+    """In one line: what was raised on the node, if Ray wraps it up in a traceback of its own."""
+    cause = getattr(error, "cause", None) or error
+    return f"{type(cause).__name__}: {cause}".splitlines()[0]
 
 
 def _ask(demands: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

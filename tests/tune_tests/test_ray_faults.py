@@ -22,6 +22,7 @@ from ray.exceptions import (
 from landslide import DatasetError
 from results import StoreError
 from tune.faults import Cause, Fault
+from tune.probe_tasks import problem_of
 from tune.ray_faults import error_of, fault_of
 from tune.ray_trial import Spoilt
 from tune.trial import RunEnd
@@ -153,3 +154,9 @@ def test_a_note_is_taken_once_and_an_empty_one_is_none(tmp_path: Path) -> None:
     assert take_note(tmp_path) is None
     (tmp_path / NOTE.format(1)).touch()
     assert take_note(tmp_path) is None
+
+
+def test_of_a_measurement_that_raised_on_its_node_the_cause_is_told() -> None:
+    error = RayTaskError("_ask", "\x1b[36mray::_ask()\x1b[39m (pid=7)\nOSError: no fork", OSError("no fork"))
+    assert problem_of(error.as_instanceof_cause()) == "OSError: no fork"
+    assert problem_of(OSError()) == "OSError: "
