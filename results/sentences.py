@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 #: what a search says that its budget has ended.
 _STILL = "expected regret is still"
+#: What a reader whose search fell short can do: a verdict knows no run directory.
+_EXTEND = (
+    "To come nearer, extend the sweep: landslide-tune sweep --resume --out RUN_DIR --budget-epochs MORE."
+)
 #: how many names a sentence may list before it counts the rest.
 _MOST_NAMES = 4
 
@@ -209,7 +213,7 @@ def ended_sentence(reason: str | None, *, regret: float | None = None, asked: fl
     if "budget" in text and "expected regret" not in text and regret and asked is not None and regret > asked:
         text, short = f"{text}; {_STILL} {regret:.2g}, {asked:g} was asked for", True
     said = f"The search ended because {text[:1].lower()}{text[1:]}."
-    return f"{said} To come nearer, start a new sweep with a larger --budget-epochs." if short else said
+    return f"{said} {_EXTEND}" if short else said
 
 
 def _left_out(facts: Mapping[str, Any]) -> str:

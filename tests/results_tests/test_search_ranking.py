@@ -298,7 +298,8 @@ def test_a_budget_that_was_too_small_is_told_once_with_what_to_do(ranked: Record
     (said,) = [text for text in search_sentences(verdict, ranking) if text.startswith("The search ended")]
     assert said in verdict.sentence
     assert said.count("expected regret is still") == 1
-    assert said.endswith("To come nearer, start a new sweep with a larger --budget-epochs.")
+    extend = "landslide-tune sweep --resume --out RUN_DIR --budget-epochs MORE"
+    assert said.endswith(f"To come nearer, extend the sweep: {extend}.")
     if "still" not in ended:
         assert f"still {verdict.chances[0].regret:.2g}, 1e-06 was asked for" in said
 
