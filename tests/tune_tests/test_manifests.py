@@ -62,6 +62,13 @@ def test_a_manifest_is_written_once_and_never_over_changes(tmp_path: Path) -> No
     assert (lost.exit_code, "cannot be written" in lost.stderr) == (2, True)
 
 
+def test_a_manifest_without_a_line_to_change_says_so(tmp_path: Path) -> None:
+    out = tmp_path / "Dockerfile"
+    written = CliRunner().invoke(main, ["manifest", "show", "dockerfile", "--out", str(out)])
+    assert "CHANGE" not in manifest_text("dockerfile")
+    assert written.stderr == (f"{out}: nothing in it has to be changed; its first lines say how it is used\n")
+
+
 def told_commands() -> Iterator[str]:
     """The command lines that the manifests tell their readers to type."""
     for name in MANIFESTS:

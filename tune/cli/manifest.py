@@ -79,7 +79,11 @@ def show_manifest(name: str, out: Path | None) -> None:
         for number, line in enumerate(content.splitlines(), 1)
         if "CHANGE" in line and "marked CHANGE" not in line
     ]
-    click.echo(f"{out}: see the lines marked CHANGE ({', '.join(map(str, changes))})", err=True)
+    if changes:
+        told = f"see the lines marked CHANGE ({', '.join(map(str, changes))})"
+    else:
+        told = "nothing in it has to be changed; its first lines say how it is used"
+    click.echo(f"{out}: {told}", err=True)
 
 
 def manifest_text(name: str) -> str:
