@@ -421,14 +421,16 @@ def choices(store: ResultsStore) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: row["event"])
 
 
-def test_a_choice_that_stays_keeps_its_confirming_runs(tmp_path: Path) -> None:
-    first = small("noise-aware", stop_regret=0.5)
+@pytest.mark.parametrize(("confirm", "told"), [(3, "3 of the runs"), (1, "1 of the runs")])
+def test_a_choice_that_stays_keeps_its_confirming_runs(tmp_path: Path, confirm: int, told: str) -> None:
+    first = small("noise-aware", stop_regret=0.5, confirm=confirm)
     with ran(tmp_path / "run", first) as store:
         fresh = confirming(store)
         finish(take_up(replace(first, confirm=5), store), store)
         old, new = choices(store)
         assert old["config_id"] == new["config_id"]
-        assert "3 of the runs that confirm the choice are from before the sweep was extended" in new["reason"]
+        are = "is" if confirm == 1 else "are"
+        assert f"{told} that confirm the choice {are} from before the sweep was extended" in new["reason"]
         assert confirming(store) == dict.fromkeys(fresh, 5)
         assert "from before" in store.sweep["ended"]
         assert rank_store(store).chosen == new["config_id"]

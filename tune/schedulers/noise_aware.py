@@ -258,7 +258,8 @@ class NoiseAware:
             return WAIT
         reused = sum(run.config == choice for run in self._ledger.fresh[: self._ledger.fresh_before])
         if reused:
-            why += f"; {reused} of the runs that confirm the choice are from before the sweep was extended"
+            are = "is" if reused == 1 else "are"
+            why += f"; {reused} of the runs that confirm the choice {are} from before the sweep was extended"
         return Finish(why, choice, mean, None if rival is None else float(belief.mean[rival]))
 
 
