@@ -25,6 +25,7 @@ _CALLED = {
     "GPU memory": ("out of GPU memory", "out of GPU memory"),
     "storage": ("storage error", "storage errors"),
     "runtime": ("end of Ray's loop", "ends of Ray's loop"),
+    "neighbour": ("broken off for another's memory", "broken off for another's memory"),
 }
 
 

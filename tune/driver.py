@@ -77,7 +77,7 @@ def run_on_ray(
                     while (error := _run_loop(desk, loggers, slots=slots, storage=storage)) is not None:
                         told = _told(error)
                         console.print(f"warning: Ray gave up: {told}", style="yellow", markup=False)
-                        if not _take_back(desk, told):
+                        if not _take_back(desk, error, told=told):
                             break
                 finally:
                     for logger in loggers:
@@ -121,19 +121,31 @@ def _told(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {text}".split())[:LONGEST]
 
 
-def _take_back(desk: Desk, told: str) -> bool:
+def _take_back(desk: Desk, error: Exception, *, told: str) -> bool:
     """Ray's loop broke off, as is told in one line, and took all running trials with it.
 
-    Each of them gets on, or uses up its retries, so that this comes to an end.
+    One of them gets on, or uses up its retries, so that this comes to an end: all of them, or, where a node ran out of
+    memory, the one that held most of it, as the others would pay for it otherwise.
 
     Returns:
         Whether there is something to go on with in another loop.
     """
+    from tune.ray_faults import shortage_in
+
+    execution, shortage = desk.execution, shortage_in(str(error))
+    hungry = None if shortage is None else desk.in_actor(shortage.actor)
     desk.everyone_left()
-    execution = desk.execution
     taken = [execution.runs[key].spec for key in sorted(execution.running)]
     for spec in taken:
-        execution.on_fault(spec, Fault(Cause.RUNTIME, told))
+        if shortage is None or hungry not in taken:
+            fault = Fault(Cause.RUNTIME, told)
+        elif spec == hungry:
+            held = f"held {shortage.gigabytes:g} GB, the most of all that Ray counted"
+            fault = Fault(Cause.HOST_MEMORY, f"its process {held}: {shortage.told}", str(error))
+        else:
+            why = f"Ray's loop broke off because of the memory of {hungry.trial_key}"
+            fault = Fault(Cause.NEIGHBOUR, f"{why}: {shortage.told}")
+        execution.on_fault(spec, fault)
     return bool(taken)
 
 

@@ -24,6 +24,7 @@ class Cause(StrEnum):
     GPU_MEMORY = "GPU memory"  #: its share of a GPU was too small
     STORAGE = "storage"  #: a disk, a bucket or the dataset could not be read or written
     RUNTIME = "runtime"  #: Ray's own loop broke off, and all that ran with it
+    NEIGHBOUR = "neighbour"  #: so it did, because another trial ran a node out of memory
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,8 @@ def what_follows(fault: Fault, *, before: Sequence[Fault], share: float) -> Retr
             return RunEnd("out_of_memory", fault.detail, fault.error)
         larger = larger_share(share)
         return Retry(f"{told}; again with {larger:g} of a GPU instead of {share:g}", larger)
+    if fault.cause is Cause.NEIGHBOUR:  # never counted: each is one of another trial's, and those are
+        return Retry(f"{told}; goes on from its last epoch")
     rule = RULES[fault.cause]
     times = sum(earlier.cause is fault.cause for earlier in before) + 1
     if times <= rule.retries:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -18,8 +19,8 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from tune.execution import Execution
-from tune.faults import Retry, SetAside
-from tune.ray_faults import error_of, fault_of
+from tune.faults import Cause, Fault, Retry, SetAside
+from tune.ray_faults import error_of, fault_of, shortage_in
 from tune.runtime import alive_nodes
 from tune.schedulers import Action
 from tune.slots import Seats
@@ -56,6 +57,7 @@ class Desk:
     ) -> None:
         self.execution, self.workplace, self.on_step, self.say = execution, workplace, on_step, say
         self.specs: dict[str, TrialSpec] = {}
+        self._actors: dict[str, str] = {}
         self.broken: Exception | None = None
         self.seats, self._nodes_seen = seats, time.monotonic()
 
@@ -68,8 +70,23 @@ class Desk:
             self.seats.refresh(alive_nodes())
         return self.seats.room()
 
+    def began(self, trial_id: str, actor: str) -> None:
+        """A trial of Ray's runs from now on in the actor of this id."""
+        self._actors[trial_id] = actor
+
+    def left(self, trial_id: str) -> None:
+        """A trial of Ray's has ended."""
+        self._actors.pop(trial_id, None)
+        if self.seats is not None:
+            self.seats.leave(trial_id)
+
+    def in_actor(self, actor: str | None) -> TrialSpec | None:
+        """The trial that runs in the actor of this id; None = it runs none of ours."""
+        return next((self.specs[key] for key, found in self._actors.items() if found == actor), None)
+
     def everyone_left(self) -> None:
         """Ray's loop broke off, and no trial of Ray's is there any more."""
+        self._actors.clear()
         if self.seats is not None:
             for trial_id in self.specs:
                 self.seats.leave(trial_id)
@@ -109,8 +126,7 @@ class SpecSearcher(Searcher):  # type: ignore[misc]
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
         """Its seat is free; there is nothing to learn here, the scheduler was told."""
-        if self._desk.seats is not None:
-            self._desk.seats.leave(trial_id)
+        self._desk.left(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the store is the state."""
@@ -161,6 +177,11 @@ class StepCallback(ray_tune.Callback):  # type: ignore[misc]
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Its process is there, a new one or another trial's: noted for the day that Ray names it."""
+        with suppress(AttributeError):  # internals of Ray's: without them a lack of memory is nobody's
+            self._desk.began(trial.trial_id, trial.temporary_state.ray_actor._actor_id.hex())
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The trial raised, or its process was lost. Ray restarts nothing: what follows is the execution's affair."""
         spec, execution = self._desk.specs[trial.trial_id], self._desk.execution
@@ -168,8 +189,21 @@ class StepCallback(ray_tune.Callback):  # type: ignore[misc]
         found = fault_of(error_of(trial), addresses=_addresses, hang=lambda: take_note(folder))
         if isinstance(found, RunEnd):
             execution.on_end(spec, found)
-        elif isinstance(follows := execution.on_fault(spec, found), Retry | SetAside):
+        elif isinstance(follows := execution.on_fault(spec, self._whose(spec, found)), Retry | SetAside):
             self._desk.say(f"{spec.trial_key}: {follows.reason}")
+
+    def _whose(self, spec: TrialSpec, fault: Fault) -> Fault:
+        """The same; or, where another trial filled the memory, that there was no room for this one's process.
+
+        Ray ends the youngest processes first, so one that was just started is ended before it has asked for much.
+        """
+        shortage = shortage_in(fault.error or "") if fault.cause is Cause.HOST_MEMORY else None
+        hungry = None if shortage is None else self._desk.in_actor(shortage.actor)
+        if hungry in (None, spec):
+            return fault
+        return Fault(
+            Cause.NOT_STARTED, f"{hungry.trial_key} held most of the memory: {fault.detail}", fault.error
+        )
 
     def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
         """One turn of Ray's loop has ended."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,37 @@ _GUESSES = re.compile(r" Some common causes include| There are some potential ro
 _COLOUR = re.compile(r"\x1b\[\d*m")
 #: Where the process was, in the text of a `RayActorError`.
 _ADDRESS = re.compile(r"^\s*ip: (\S+)$", re.MULTILINE)
+#: One process of those that Ray considered to end for want of memory: of an actor, which is named, or of a task.
+_CONSIDERED = re.compile(r"\((?:Actor\((\w+)\)|Task): [^\n]*actual memory used=([\d.]+)GB")
+#: What Ray Tune puts before what it did not expect.
+_UNEXPECTED = "Caught unexpected exception: "
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """A node that ran low on memory, as Ray tells of it.
+
+    Args:
+        actor: the id of the actor that held most; None = it was no actor.
+        gigabytes: so much it held.
+        told: what Ray says of the node, in one line.
+    """
+
+    actor: str | None
+    gigabytes: float
+    told: str
+
+
+def shortage_in(text: str) -> Shortage | None:
+    """The shortage that an error of Ray's tells of; None if it tells of none, or not what each process held.
+
+    Whom Ray ends says little: it takes the processes that began last, and goes on until enough is free.
+    """
+    considered = [(float(size), actor or None) for actor, size in _CONSIDERED.findall(text)]
+    if "low on memory" not in text or not considered:
+        return None
+    size, actor = max(considered, key=lambda item: item[0])
+    return Shortage(actor, size, _sentence(_COLOUR.sub("", text)).removeprefix(_UNEXPECTED))
 
 
 def error_of(trial: Any) -> BaseException | str | None:

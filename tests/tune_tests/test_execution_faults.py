@@ -74,6 +74,12 @@ def test_out_of_memory_climbs_the_shares_of_a_gpu_and_ends_at_a_whole_one() -> N
         assert isinstance(what_follows(fault, before=[], share=whole), RunEnd)
 
 
+def test_what_another_trial_is_to_blame_for_is_never_counted() -> None:
+    fault = Fault(Cause.NEIGHBOUR, "the memory of another broke the loop off")
+    assert isinstance(what_follows(fault, before=[fault] * 99, share=0.0), Retry)
+    assert isinstance(what_follows(Fault(Cause.RUNTIME, "now"), before=[fault] * 99, share=0.0), Retry)
+
+
 def test_the_cause_is_read_from_a_recorded_reason() -> None:
     for cause in Cause:
         assert Fault.recorded(f"{cause}: it: broke").cause is cause

@@ -23,7 +23,7 @@ from landslide import DatasetError
 from results import StoreError
 from tune.faults import Cause, Fault
 from tune.probe_tasks import problem_of
-from tune.ray_faults import error_of, fault_of
+from tune.ray_faults import Shortage, error_of, fault_of, shortage_in
 from tune.ray_trial import Spoilt
 from tune.trial import RunEnd
 from tune.watchdog import NOTE, take_note
@@ -42,6 +42,17 @@ Thread 0x00007f0000000002 (most recent call first):
   File "landslide/batches.py", line 75 in load_batch
   File "landslide/train.py", line 178 in _train_epoch
 """
+SHORT = "3 worker(s) were killed due to the node running low on memory. Memory on the node (IP: 10.0.0.1, ID: 98f9)"
+CONSIDERED = """Considered workers: [
+Selected to kill: (Actor(435b): job ID=01, lease ID=02, task name=T.__init__, required resources={CPU: 1}, pid=27, \
+actual memory used=0.25GB, worker ID=fa38)
+Selected to kill: (Task: job ID=01, lease ID=03, task name=_ask, required resources={}, pid=28, \
+actual memory used=0.15GB, worker ID=38dc)
+Selected to kill: (Actor(5886): job ID=01, lease ID=04, task name=T.__init__, required resources={CPU_group_0_1: 1}, \
+pid=29, actual memory used=10.95GB, worker ID=0c04)
+]
+Top 10 memory users: PID MEM(GB) COMMAND
+30281 12.42 python"""
 
 
 def died(told: str, *, ip: str = "10.0.0.1", preempted: bool = False) -> ActorDiedError:
@@ -114,6 +125,16 @@ def test_an_exception_of_the_trials_own_code_is_an_end_with_its_traceback() -> N
 def test_an_end_that_spoils_its_process_is_that_end() -> None:
     end = RunEnd("out_of_memory", "batches of 16", "a traceback")
     assert seen(raised(Spoilt({"status": end.status, "reason": end.reason, "error": end.error}))) == end
+
+
+def test_a_shortage_is_of_the_actor_that_held_most() -> None:
+    """In the words of Ray 2.60.0."""
+    told = f"{SHORT}\nOOM kill reason: too much\n{CONSIDERED}"
+    assert shortage_in(f"Caught unexpected exception: {told}") == Shortage("5886", 10.95, SHORT)
+    assert shortage_in(told.replace("0.15GB", "20GB")) == Shortage(None, 20.0, SHORT), "not a trial's"
+    assert shortage_in(SHORT) is None, "it does not say what each process held"
+    assert shortage_in(CONSIDERED) is None
+    assert shortage_in(DIED) is None
 
 
 def test_a_note_of_the_watchdog_turns_a_lost_process_into_a_hung_one() -> None:
