@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from landslide.errors import DatasetError
 from results.errors import StoreError
-from results.storage.location import CACHE_VARIABLE, RunUrl, locate
+from results.storage.location import CACHE_VARIABLE, RunUrl, locate, spelled
 from tune.errors import SweepError
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ def data_place(data_dir: DataDir) -> Path | RunUrl:
     try:
         return locate(data_dir)
     except StoreError:
-        raise SweepError(f"data: {data_dir} is not a dataset: give a folder or s3://bucket/prefix") from None
+        raise SweepError(
+            f"data: {spelled(str(data_dir))} is not a dataset: give a folder or s3://bucket/prefix"
+        ) from None
 
 
 def data_source(data_dir: DataDir) -> str:

@@ -53,16 +53,24 @@ def locate(run_dir: RunDir) -> Path | RunUrl:
     """
     if isinstance(run_dir, RunUrl):
         return run_dir
-    text = str(run_dir)
+    text = spelled(run_dir)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return Path(run_dir)
+    parts = rest.split("/")
+    if scheme.lower() != "s3" or len(parts) < 2 or not all(parts) or {".", ".."} & set(parts):
+        raise StoreError(f"{text} is not a run directory: give a folder or s3://bucket/prefix")
+    return RunUrl(parts[0], "/".join(parts[1:]))
+
+
+def spelled(place: Path | str) -> str:
+    """A path as it is; a URL with one slash between its parts and the two that `Path` joins into one."""
+    text = str(place)
     scheme = re.match(r"([a-z][a-z0-9+.-]+):[\\/]", text, re.IGNORECASE)  # a drive of Windows has one letter
     if scheme is None:
-        return Path(run_dir)
+        return text
     parts = re.split(r"[\\/]+", text[scheme.end() :].strip("\\/"))
-    if scheme[1].lower() != "s3" or len(parts) < 2 or not all(parts) or {".", ".."} & set(parts):
-        raise StoreError(
-            f"{scheme[1]}://{'/'.join(parts)} is not a run directory: give a folder or s3://bucket/prefix"
-        )
-    return RunUrl(parts[0], "/".join(parts[1:]))
+    return f"{scheme[1]}://{'/'.join(parts)}"
 
 
 def below(run_dir: RunDir, name: str) -> str:

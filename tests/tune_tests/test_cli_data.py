@@ -31,6 +31,7 @@ def written(tmp_path: Path) -> Path:
     result = invoke("synth", out, "--patches", 6, "--seed", 3, "--bands", 3, "--size", 32)
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{out}\n"
+    assert "on purpose, as in the original: 1 mask without image" in result.stderr
     return out
 
 
@@ -82,6 +83,21 @@ def test_a_missing_directory_is_exit_code_2(tmp_path: Path, command: str) -> Non
     assert result.exit_code == 2
     assert "does not exist" in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/data", "gs://bucket/data"])
+def test_check_is_for_folders_and_tells_what_to_do_with_a_url(url: str) -> None:
+    result = invoke("check", url)
+    assert result.exit_code == 2
+    told = " ".join(result.stderr.split())
+    assert f"{url} is a URL, and this command reads folders only: copy the dataset into one" in told
+    assert (f"aws s3 cp --recursive {url} DIR" in told) == ("`data cache`" in told) == url.startswith("s3")
+
+
+def test_an_address_without_a_prefix_is_told_as_it_was_typed() -> None:
+    result = invoke("stats", "s3://bucket")
+    assert result.exit_code == 2
+    assert "data: s3://bucket is not a dataset: give a folder or s3://bucket/prefix" in result.stderr
 
 
 def test_stats_are_those_of_the_train_split(written: Path) -> None:

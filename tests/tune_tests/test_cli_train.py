@@ -37,6 +37,16 @@ def test_help_shows_an_example_on_a_line_of_its_own(call: Call, command: str) ->
     )
 
 
+@pytest.mark.parametrize(
+    "command",
+    [["train", "--data-dir", "s3://bucket/data"], ["evaluate", "m.pth", "--data", "s3://bucket/data"]],
+)
+def test_a_dataset_in_a_bucket_is_refused_as_it_was_typed(call: Call, command: list[str]) -> None:
+    result = call(*command)
+    assert result.exit_code == 2
+    assert "s3://bucket/data is a URL, and this command reads folders only" in result.stderr
+
+
 def test_the_defaults_of_train_are_those_of_the_settings() -> None:
     command = main.get_command(click.Context(main), "train")
     assert command is not None

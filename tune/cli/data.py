@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from landslide.errors import DatasetError
-from tune.cli.terminal import as_json_option, print_json, progress_bar
+from tune.cli.terminal import DatasetFolder, as_json_option, print_json, progress_bar
 
 if TYPE_CHECKING:
     from landslide import DatasetReport, PackedDataset, SplitReport
@@ -52,20 +52,23 @@ def data() -> None:
 def synth(out: Path, layout: str, **numbers: Any) -> None:
     """Write a synthetic dataset that looks like Landslide4Sense.
 
-    Scores on it say nothing about real imagery.
+    Scores on it say nothing about real imagery. As in the original, train has a few masks without an image, which
+    every command skips.
 
     \b
     Example:   landslide-tune data synth ./synthetic --patches 400 --seed 1
     """
-    from landslide import synthesize
+    from landslide import find_dataset, synthesize
 
     with progress_bar("writing patches") as progress:
         synthesize(out, layout=layout, progress=progress, **numbers)
     click.echo(out)
+    skipped = ", ".join(f"{count} {reason}" for reason, count in find_dataset(out).skipped.items())
+    click.echo(f"on purpose, as in the original: {skipped}; `data check` tells it as skipped", err=True)
 
 
 @data.command()
-@folder
+@click.argument("directory", metavar="DIR", type=DatasetFolder())
 @as_json_option
 def check(directory: Path, as_json: bool) -> None:
     """Read every file and report what is there and everything that is wrong.

@@ -12,7 +12,7 @@ import click
 
 from landslide.errors import DatasetError, LandslideError
 from landslide.settings import REPORTING_THRESHOLD
-from tune.cli.terminal import as_json_option, print_json, progress_bar
+from tune.cli.terminal import DatasetFolder, as_json_option, print_json, progress_bar
 
 if TYPE_CHECKING:
     from landslide import LoadedModel
@@ -53,7 +53,7 @@ threads_option = click.option(
 
 @click.command()
 @model_file
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of the dataset.")
+@click.option("--data", required=True, type=DatasetFolder(), help="Folder of the dataset.")
 @click.option("--split", default="test", show_default=True, type=click.Choice(["train", "val", "test"]))
 @threshold_option
 @tta_option

@@ -1,4 +1,4 @@
-"""What the commands share: the option --json, how it prints, tables, and progress bars.
+"""What the commands share: folders of datasets, the option --json, how it prints, tables, and progress bars.
 
 Progress is on stderr, and only when it is a terminal. rich is imported when a bar is asked for, so that help
 texts need not wait for it.
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,6 +20,32 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from results.report.tables import Table as Content
+
+
+class DatasetFolder(click.Path):
+    """A folder with a dataset, for the commands that read its files themselves: a URL is refused as it was typed."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """The path; `click.BadParameter` for a URL, with what to do."""
+        if "://" in str(value):
+            if str(value).lower().startswith("s3://"):
+                copy = f"aws s3 cp --recursive {value} DIR"
+                fetched = "; `data cache`, `data stats` and `sweep` fetch it from there themselves"
+            else:
+                copy, fetched = "with the tool that belongs to it", ""
+            self.fail(
+                f"{value} is a URL, and this command reads folders only: copy the dataset into one ({copy}) and give "
+                f"that{fetched}",
+                param,
+                ctx,
+            )
+        return super().convert(value, param, ctx)
+
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 

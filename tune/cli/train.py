@@ -23,6 +23,7 @@ from landslide.settings import (
     Seeds,
     TrainSettings,
 )
+from tune.cli.terminal import DatasetFolder
 
 if TYPE_CHECKING:
     from landslide import EpochMetrics
@@ -38,7 +39,7 @@ def _or_none(ctx: click.Context, param: click.Parameter, value: str | None) -> s
 
 
 @click.command()
-@click.option("--data-dir", required=True, type=click.Path(path_type=Path), help="Folder of the dataset.")
+@click.option("--data-dir", required=True, type=DatasetFolder(), help="Folder of the dataset.")
 @click.option(
     "--output",
     default=Path("landslide_model.pth"),
