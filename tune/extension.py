@@ -21,7 +21,7 @@ from tune.reopened import last_event, needed_epochs
 from tune.schedulers import PolicyOptions
 from tune.schedulers.growth import growth_problems
 from tune.schedulers.history import AUDIT, CONFIRM
-from tune.sweep import Sweep, derived_options
+from tune.sweep import Sweep, derived_options, usual_options
 
 #: What may change, and which way; None is "as many as it takes".
 _GROWS = {"configs": 1, "seeds": 1, "max_epochs": 1, "budget_epochs": 1, "confirm": 1, "stop_regret": -1}
@@ -75,7 +75,8 @@ def changes(sweep: Sweep, stored: Mapping[str, Any]) -> dict[str, tuple[Any, Any
     found = {name: (stored.get(name), declared.get(name)) for name in names}
     found = {name: (there, here) for name, (there, here) in found.items() if there != here}
     if "policy" in found:
-        found = {name: values for name, values in found.items() if name not in _BY_POLICY}
+        unused = usual_options(sweep.policy)
+        found = {name: values for name, values in found.items() if name not in {*_BY_POLICY, *unused}}
     return found
 
 

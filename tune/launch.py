@@ -28,7 +28,7 @@ from tune.prepare import prepare
 from tune.progress import Progress, shown
 from tune.recorder import Recorder
 from tune.reopened import lost_epochs, reopen, told_lost
-from tune.run_dir import check_run_dir, open_store
+from tune.run_dir import check_other_place, check_run_dir, open_store
 from tune.runtime import address_problems, server_problems, upload_problems
 from tune.schedulers.history import AUDIT
 from tune.signals import graceful_signals
@@ -119,6 +119,7 @@ def run(
     console = console or Console(stderr=True)
     found = check_run_dir(sweep, out, resume=resume)
     if found.ended is not None:
+        check_other_place(sweep, out, progress=packing)
         return _as_it_is(out, found.ended, console)
     here = place.in_process or place.address is None
     data = prepare(sweep, on_this_machine=here, progress=packing, recorded=found.configs)

@@ -15,7 +15,7 @@ from results.storage.admission import refuse_taken, refuse_unwritable, stored_sw
 from results.storage.location import RunDir, local_copy
 from results.storage.run_dir import refuse_other
 from search_spaces import Config
-from tune.dataset import data_source
+from tune.dataset import Progress, data_source, open_dataset
 from tune.environment import environment
 from tune.extension import changes, extension_of
 from tune.proposals import restored
@@ -63,14 +63,22 @@ def open_store(sweep: Sweep, data: PackedDataset, out: RunDir, *, resume: bool) 
     """
     if not resume:
         return ResultsStore.create(out, resolved(sweep, data))
-    there = stored(out).get("data_id")
-    if there != data.data_id:
-        raise StoreError(
-            f"data_id: {there!r} there, {data.data_id!r} here: {sweep.data_dir} is not the dataset that the recorded "
-            "runs were trained on; give --data DIR with that one, or choose another --out",
-            f"{out} holds a sweep of other data",
-        )
+    _refuse_other_data(sweep, data, out)
     return ResultsStore.open(out)
+
+
+def check_other_place(sweep: Sweep, out: RunDir, *, progress: Progress | None = None) -> None:
+    """Refuse data that are named at another place than the recorded one and have another content.
+
+    For a sweep of which nothing is missing: data at the recorded place are not opened, and may be gone.
+
+    Raises:
+        StoreError: they are not the data of the recorded runs.
+        DatasetError: they cannot be opened.
+    """
+    there = stored(out).get("data_dir")
+    if there is not None and data_source(there) != data_source(sweep.data_dir):
+        _refuse_other_data(sweep, open_dataset(sweep.data_dir, progress=progress), out)
 
 
 def resolved(sweep: Sweep, data: PackedDataset) -> dict[str, Any]:
@@ -111,6 +119,16 @@ def _reader(out: RunDir) -> ResultsStore:
         return ResultsStore.read(out)
     except StoreError:
         return ResultsStore.read(local_copy(out))
+
+
+def _refuse_other_data(sweep: Sweep, data: PackedDataset, out: RunDir) -> None:
+    there = stored(out).get("data_id")
+    if there != data.data_id:
+        raise StoreError(
+            f"data_id: {there!r} there, {data.data_id!r} here: {sweep.data_dir} is not the dataset that the recorded "
+            "runs were trained on; give --data DIR with that one, or choose another --out",
+            f"{out} holds a sweep of other data",
+        )
 
 
 def _refuse_taken(sweep: Sweep, out: RunDir) -> None:

@@ -257,6 +257,11 @@ def derived_options(sweep: Sweep) -> list[str]:
     return ["budget_epochs"] if sweep.budget_epochs is None and sweep.policy in ADAPTIVE else []
 
 
+def usual_options(policy: str) -> dict[str, Any]:
+    """Defaults of the options of which a policy makes no use, which a sweep of another policy must not hand on to it."""
+    return {f.name: f.default for f in fields(Sweep) if policy not in USED_BY.get(f.name, {policy})}
+
+
 def seeds_of(replicate: Replicate) -> Seeds:
     """A replicate's seeds in the trial's terms."""
     return Seeds(init=replicate.seed_init, order=replicate.seed_order, augment=replicate.seed_augment)

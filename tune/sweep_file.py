@@ -29,7 +29,7 @@ from search_spaces.errors import allowed
 from tune.dataset import DataDir, data_place
 from tune.errors import SweepError
 from tune.recorded_sweep import recorded_sweep
-from tune.sweep import OPTIONS, USED_BY, Sweep
+from tune.sweep import OPTIONS, USED_BY, Sweep, usual_options
 
 _OWN_KEYS = {"sweep", "space", "data", "set"}
 
@@ -132,6 +132,8 @@ def declare_again(
     if "configs" not in given and space.configs and not space.parameters:
         given["configs"] = max(recorded.configs, len(space.configs))
     place = data_place(data_dir or declared.data_dir or recorded.data_dir)
+    if (policy := given.get("policy", recorded.policy)) != recorded.policy:
+        given = {**usual_options(policy), **given}
     sweep = replace(recorded, space=space, data_dir=place, **given)
     if problems := [*sweep.problems(), *_late_grace(sweep, given)]:
         raise SweepError(problems)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,6 +80,26 @@ def test_nothing_missing_is_said_at_once_and_the_report_is_written_anew(
     assert written == [tmp_path / "run"]
 
 
+def test_other_data_are_refused_although_nothing_is_missing(
+    formula: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_sweep(tmp_path / "run")
+    opened = []
+
+    def at(data_dir: Path, **_: object) -> SimpleNamespace:
+        opened.append(data_dir)
+        return SimpleNamespace(data_id="data0001" if data_dir.name == "moved" else "other")
+
+    formula.setattr("tune.run_dir.open_dataset", at)
+    refused = resumed(tmp_path / "run", "--data", tmp_path / "other")
+    assert refused.exit_code == 2
+    assert "nothing is missing" not in refused.stderr
+    assert f"data_id: 'data0001' there, 'other' here: {tmp_path / 'other'} is not" in refused.stderr
+    for words in (["--data", tmp_path / "moved"], ["--data", "data"], []):
+        assert "nothing is missing" in resumed(tmp_path / "run", *words).stderr
+    assert opened == [tmp_path / "other", tmp_path / "moved"]
+
+
 def _report(run_dir: Path) -> Any:
     from stopped_sweeps import _report as report
 
@@ -118,6 +139,23 @@ def test_a_space_is_widened_by_its_file_and_options_are_still_the_recorded_ones(
     refused = resumed(run_dir, file)
     assert refused.exit_code == 2
     assert "does not hold the recorded config" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("first", "policy"), [("noise-aware", "asha"), ("noise-aware", "fixed-repeats"), ("asha", "none")]
+)
+def test_another_policy_is_refused_for_that_and_nothing_that_follows_from_it(
+    formula: pytest.MonkeyPatch, tmp_path: Path, first: str, policy: str
+) -> None:
+    options = {"confirm": 2, "stop_regret": 0.01} if first == "noise-aware" else {}
+    run_sweep(tmp_path / "run", policy=first, seeds=4, configs=3, grace=2, eta=2, **options)
+    refused = resumed(tmp_path / "run", "--policy", policy)
+    assert refused.exit_code == 2
+    (told,) = (line for line in refused.stderr.splitlines() if "here" in line)
+    assert f"policy: '{first}' there, '{policy}' here; the recorded runs were made with '{first}'" in told
+    assert "makes no use of it" not in refused.stderr
+    given = resumed(tmp_path / "run", "--policy", policy, "--confirm", 4)
+    assert f"confirm: policy {policy} makes no use of it" in given.stderr
 
 
 def test_options_that_are_given_again_or_grow_win_over_the_recorded_ones(
