@@ -16,6 +16,7 @@ from landslide.settings import ENDING_SCHEDULERS
 from results import ResultsStore, StoreError
 from search_spaces import Config
 from tune.environment import environment
+from tune.other_space import outside
 from tune.recorder import EXHAUSTED
 from tune.reopened import last_event, needed_epochs
 from tune.schedulers import PolicyOptions
@@ -40,8 +41,6 @@ _ALLOWED = (
 )
 #: Options whose defaults depend on the policy.
 _BY_POLICY = frozenset({"seeds", "budget_epochs", "stop_regret", "confirm"})
-#: Most configs of which it is told why they lie outside a space.
-_MOST = 10
 
 Changes = Mapping[str, tuple[Any, Any]]
 
@@ -175,18 +174,16 @@ def _options(stored: Mapping[str, Any]) -> PolicyOptions:
 
 
 def _space_problems(sweep: Sweep, changed: Changes, store: ResultsStore) -> Iterator[str]:
-    """Which recorded configs the new space does not hold, and why."""
+    """Why the new space does not hold all recorded configs."""
     if _SPACE not in changed:
         return
-    outside = [(config, sweep.space.problems_with(config)) for config in _configs(store)]
-    outside = [(config, problems) for config, problems in outside if problems]
-    for config, problems in outside[:_MOST]:
-        name = config.config_id[:8] + (f" ({config.label})" if config.label else "")
-        yield f"space {sweep.space.name}: does not hold the recorded config {name}: {'; '.join(problems)}"
-    if outside:
-        yield "space: to go on with the recorded one, leave NAME_OR_FILE out, or repeat every --set that was given then"
-    if len(outside) > _MOST:
-        yield f"space {sweep.space.name}: does not hold {len(outside) - _MOST} more of the recorded configs"
+    reasons = [*outside(sweep.space, _configs(store))]
+    yield from reasons
+    if reasons:
+        yield (
+            "space: the new one must hold every recorded config; to go on with the recorded one, leave NAME_OR_FILE "
+            "and --set out; a file of another space needs every value that was fixed then, by --set or by its `set:`"
+        )
 
 
 def _epoch_problems(sweep: Sweep, changed: Changes, store: ResultsStore) -> Iterator[str]:

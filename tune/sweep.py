@@ -258,7 +258,7 @@ def derived_options(sweep: Sweep) -> list[str]:
 
 
 def usual_options(policy: str) -> dict[str, Any]:
-    """Defaults of the options of which a policy makes no use, which a sweep of another policy must not hand on to it."""
+    """Defaults of the options of which a policy makes no use: another policy's sweep must not hand its own on to it."""
     return {f.name: f.default for f in fields(Sweep) if policy not in USED_BY.get(f.name, {policy})}
 
 

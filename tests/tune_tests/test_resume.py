@@ -138,7 +138,8 @@ def test_a_space_is_widened_by_its_file_and_options_are_still_the_recorded_ones(
     file.write_text(file.read_text(encoding="utf-8").replace("high: 0.5", "high: 1e-3"), encoding="utf-8")
     refused = resumed(run_dir, file)
     assert refused.exit_code == 2
-    assert "does not hold the recorded config" in refused.stderr
+    assert "is outside; allowed: 0.0001 to 0.001" in refused.stderr
+    assert "of 9 recorded configs" in refused.stderr
 
 
 @pytest.mark.parametrize(
