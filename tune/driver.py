@@ -7,6 +7,7 @@ loggers are off, its experiment snapshot is written to a folder that is thrown a
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from tune.loggers import LoggedSweep
     from tune.ray_adapter import Desk
 
+_LOG = logging.getLogger(__name__)
 #: Trials at a time, where seats say whether one more fits: more than any cluster has room for.
 MOST_TRIALS = 10_000
 #: Characters of an error of Ray's that are passed on; it may bring a page of advice.
@@ -109,6 +111,9 @@ def _run_loop(
     except (RuntimeError, OSError, RayError, TuneError) as error:  # none of the last two is a RuntimeError
         if desk.broken is not None:
             raise desk.broken from None
+        if desk.execution.complete:  # all that Ray does after its last trial is for files that we throw away
+            _LOG.debug("Ray broke off at its end", exc_info=error)
+            return None
         return error
     return None
 

@@ -174,3 +174,22 @@ def test_a_loop_of_rays_that_breaks_off_is_begun_again_and_nothing_is_lost(
     assert all(reason.startswith("runtime: TuneError: OSError: no space left") for reason in retries[:2])
     assert all(reason.startswith("runtime: RuntimeError: Caught unexpected") for reason in retries[2:])
     assert console.file.getvalue().count("warning: Ray gave up") == 2
+
+
+@pytest.mark.ray
+def test_what_breaks_off_at_rays_end_is_no_trouble_of_the_sweeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a job's working directory has been removed meanwhile, which Ray asks for when it lists its files."""
+
+    def breaks_off_after_the_last(desk: Any, *_: Any, **__: Any) -> None:
+        drive(desk.execution)
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(driver, "_fit", breaks_off_after_the_last)
+    sweep, console = a_sweep(policy="none"), Console(file=io.StringIO(), width=200)
+    with new_store(tmp_path / "run", sweep) as store:
+        workplace = Workplace(sweep, tmp_path / "data", tmp_path / "run")
+        execution, log = execution_on(sweep, store), logged_sweep((), sweep, store)
+        assert driver.run_on_ray(execution, workplace, slots=2, console=console, log=log)
+    assert "warning" not in console.file.getvalue()
