@@ -16,6 +16,8 @@ from tune.errors import SweepError
 #: it: Ray writes a job's environment to its logs and shows it on its dashboard, so the nodes have credentials of their
 #: own.
 _HANDED_ON = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION")
+#: What a driver needs for a cluster that lets nobody in without a token.
+_TOKEN = "set RAY_AUTH_MODE=token, and have the token in ~/.ray/auth_token or in RAY_AUTH_TOKEN"
 #: Ray's own variable with what `ray job submit` was told; a driver that repeats a name of it is refused.
 _JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 #: Seconds in which a named runtime has to take a connection; Ray itself would try for minutes, then end the process.
@@ -48,9 +50,12 @@ def why_not_joined(address: str, error: Exception) -> str:
     if address == "auto":
         return (
             "address: no Ray runtime was found from this machine: start one with `ray start --head`, set RAY_ADDRESS, "
-            f"or give HOST:PORT of its head node ({told})"
+            f"or give HOST:PORT of its head node ({told}). If one runs, it may want a token: {_TOKEN}"
         )
-    return f"address: no Ray runtime at {address}: {told}"
+    return (
+        f"address: no Ray runtime at {address}: {told}. Something listens there, so look whether it is the port of "
+        f"`ray start`, and whether the cluster wants a token: {_TOKEN}"
+    )
 
 
 def environment_to_join() -> dict[str, str]:

@@ -253,7 +253,9 @@ def test_what_ray_says_is_said_in_plain_words() -> None:
     assert "`ray start --head`, set RAY_ADDRESS" in why_not_joined(
         "auto", ConnectionError("Could not find any")
     )
-    assert why_not_joined("h:1", ValueError("x")) == "address: no Ray runtime at h:1: x"
+    told = why_not_joined("h:1", ValueError("x"))
+    assert told.startswith("address: no Ray runtime at h:1: x. ")
+    assert "wants a token: set RAY_AUTH_MODE=token" in told
 
 
 def test_workers_are_told_where_a_bucket_is_and_never_who_may_open_it(
