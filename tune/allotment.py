@@ -68,7 +68,11 @@ def allotted(
         return
     from tune.runtime import alive_nodes, ray_runtime
 
-    with ray_runtime(sweep, place.address), _room(sweep, place, console) as told_share:
+    with (
+        ray_runtime(sweep, place.address),
+        _watch(out, console),
+        _room(sweep, place, console) as told_share,
+    ):
         nodes = alive_nodes()
         shares = Shares(sweep, data)
         slots_of(sweep, list(nodes.values()))  # before anything is measured: can one trial run at all?
@@ -94,6 +98,19 @@ def _room(sweep: Sweep, place: Place, console: Console) -> AbstractContextManage
     from tune.growing import grown
 
     return grown(sweep, console)
+
+
+def _watch(out: RunDir, console: Console) -> AbstractContextManager[None]:
+    """Tell the user when the runtime is gone, and how a sweep goes on."""
+    import ray
+
+    from tune.runtime_watch import watched
+
+    def warn(text: str) -> None:
+        told = f"warning: {text}; a sweep goes on with landslide-tune sweep --resume --out {out}"
+        console.print(told, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    return watched(ray.get_runtime_context().gcs_address, warn)
 
 
 def _measured(shares: Shares, recorded: Sequence[Config], console: Console) -> Shares:

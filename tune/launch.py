@@ -125,6 +125,7 @@ def run(
     data = prepare(sweep, on_this_machine=here, progress=packing, recorded=found.configs)
     with allotted(sweep, place, data=data, out=out, console=console, recorded=found.configs) as allotment:
         store = open_store(sweep, data, out, resume=resume)
+        _say(console, f"run directory: {out} (go on with: landslide-tune sweep --resume --out {out})")
         if store.run_dir != out:
             console.print(
                 f"local copy, with rows that have not been uploaded yet: {store.run_dir}",
