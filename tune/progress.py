@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import statistics
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -209,7 +210,10 @@ def shown(progress: Progress, console: Console) -> Iterator[Callable[[], None]]:
 
     live = None
     if console.is_terminal:
-        live = Live(progress.render(), console=console, auto_refresh=False, transient=True)
+        live = Live(
+            progress.render(), console=console, auto_refresh=False, transient=True,
+            redirect_stdout=sys.stdout is sys.__stdout__,  # else it has its place already, as beside Ray
+        )  # fmt: skip
     with live or nullcontext():
         yield on_step
     live = None

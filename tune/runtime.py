@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -40,6 +41,30 @@ _QUIET = (
     "ray.tune.tune",
     "ray.tune.experiment.trial",
 )
+#: What Ray prints, once per agent of a node that was killed, before some 20 lines of that node's log. That the node is
+#: gone, and what becomes of its trials, our own lines tell.
+_TOLD_BY_US = "Raylet is terminated."
+_LOG = logging.getLogger(__name__)
+
+
+class RayPrints(io.TextIOBase):
+    """Stands for stdout while Ray may print there: passes it on to stderr, but for what our lines tell as well."""
+
+    def __init__(self) -> None:
+        self._kept_back = False
+
+    def write(self, text: str) -> int:
+        """One argument of a `print`, or its end of line."""
+        kept_back, self._kept_back = self._kept_back, _TOLD_BY_US in text
+        if self._kept_back:
+            _LOG.debug(text)
+        elif not (kept_back and text == "\n"):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """What was passed on."""
+        sys.stderr.flush()
 
 
 def address_problems(address: str | None) -> list[str]:
@@ -105,7 +130,7 @@ def ray_runtime(sweep: Sweep, address: str | None) -> Iterator[None]:
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         told = why_not_joined(address, error) if address else f"Ray does not start on this machine: {error}"
         raise SweepError(told) from error
-    with redirect_stdout(sys.stderr):  # Ray prints what happens to its processes, and our stdout is data
+    with redirect_stdout(RayPrints()):  # of what happens to its processes, and our stdout is data
         try:
             yield
         finally:

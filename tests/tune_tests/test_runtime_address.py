@@ -1,7 +1,9 @@
-"""Where a sweep runs and where its rows go, refused before anything starts. No Ray is needed."""
+"""Where a sweep runs and where its rows go, refused before anything starts; and what Ray prints. No Ray runs."""
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from results.storage.location import RunUrl, locate
 from tune.cli import main
 from tune.errors import SweepError
 from tune.launch import Place, run
-from tune.runtime import address_problems, upload_problems
+from tune.runtime import RayPrints, address_problems, upload_problems
 from tune.sweep_file import declare
 
 
@@ -61,3 +63,23 @@ def test_a_server_that_trials_would_not_know_is_refused_without_quoting_it() -> 
     assert [problem.partition(":")[0] for problem in caught.value.problems] == ["out", "data"]
     assert all("AWS_ENDPOINT_URL" in problem for problem in caught.value.problems)
     assert "very-secret" not in str(caught.value)
+
+
+@pytest.mark.ray
+def test_the_log_of_a_node_that_was_killed_is_kept_off_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As Ray prints what a node's agents say of its end; what else it has to say stays, and nothing is on stdout."""
+    from ray._private.worker import print_to_stdstream
+
+    with redirect_stdout(RayPrints()):
+        for said in (
+            "Raylet is terminated. Last 20 lines of the Raylet logs:\n    [state-dump] x\n",
+            "no disk",
+        ):
+            print_to_stdstream({"lines": [said], "pid": "raylet", "is_err": False}, ignore_prefix=False)
+        sys.stdout.write("a user's own line\n")
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "state-dump" not in told.err
+    assert [line.split()[-2:] for line in told.err.splitlines()] == [["no", "disk"], ["own", "line"]]
