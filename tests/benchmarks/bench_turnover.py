@@ -3,7 +3,7 @@
 Both train the same one-epoch trials on the same tiny synthetic dataset, one at a time, by the same function. Stock is a
 function trainable that imports torch and segmentation_models_pytorch, as Ray Tune runs it: with its default loggers,
 and a new process for each trial. The times are taken where the training is: when the last epoch is done and when the
-model has been given the first batch. Each round is a process of its own, and the two sides run in turn.
+first batch is read. Each round is a process of its own, and the two sides run in turn.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import logging
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -32,23 +33,23 @@ BACKBONE = "tu-mobilenetv3_small_050"
 def timed_trial(text: str) -> Iterator[Any]:
     """What a trial tells; its times are left beside its checkpoint, with the time of the first batch and of the end."""
     import landslide
+    from landslide.batches import load_batch
     from tune.trial import TrialJob, run_trial
 
     job, train, times = TrialJob.from_text(text), landslide.train, dict[str, float]()
 
+    def first_batch(*args: Any, **options: Any) -> Any:
+        times.setdefault("first", time.time())
+        return load_batch(*args, **options)
+
     def timed_train(*args: Any, **options: Any) -> Iterator[Any]:
-        beat = options["on_batch"]
-
-        def on_batch() -> None:
-            times.setdefault("first", time.time())
-            beat()
-
-        for metrics in train(*args, **{**options, "on_batch": on_batch}):
+        for metrics in train(*args, **options):
             times["last"] = time.time()
             (Path(job.checkpoint_dir) / "times.json").write_text(json.dumps(times), encoding="utf-8")
             yield metrics
 
-    with patch.object(landslide, "train", timed_train):
+    loop = sys.modules["landslide.train"]  # as an attribute of the package, the name is the function
+    with patch.object(landslide, "train", timed_train), patch.object(loop, "load_batch", first_batch):
         yield from run_trial(job)
 
 
