@@ -45,6 +45,16 @@ SIX_CONFIGS: tuple[Mapping[str, Any], ...] = tuple(
 )
 
 
+class Clock:
+    """Seconds that a test moves by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def epoch_record(**changes: Any) -> EpochRecord:
     """An epoch row with plausible values."""
     record = EpochRecord(

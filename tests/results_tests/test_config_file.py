@@ -7,20 +7,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from recorded_sweeps import SWEEP, epoch_record
+from recorded_sweeps import SWEEP, Clock, epoch_record
 
 from results import ConfigRecord, ResultsStore, StoreError
 from results.storage import config_file
-
-
-class Clock:
-    """Seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -12,21 +12,11 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recorded_sweeps import SWEEP, epoch_record, patch_record, run_record
+from recorded_sweeps import SWEEP, Clock, epoch_record, patch_record, run_record
 
 from results import ConfigRecord, EpochRecord, ResultsStore, RunStatus, StoreError
 from results.records import DecisionRecord, PatchRecord, RunRecord, ThresholdRecord
 from results.schema import SCHEMA_VERSION, TABLES, config_values
-
-
-class Clock:
-    """Seconds that a test moves by hand."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

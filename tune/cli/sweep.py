@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,24 +16,25 @@ if TYPE_CHECKING:
     from tune.sweep import Sweep
 
 
-def _seeds(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
-    """A number of seeds, or `auto`."""
-    if value is None or value == "auto":
-        return value
-    try:
-        return int(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is neither auto nor a whole number") from error
+def _auto_or(
+    convert: Callable[[str], float], what: str
+) -> Callable[[click.Context, click.Parameter, str | None], float | str | None]:
+    """Reads an option that is `auto` or a number; `what` is that number in words."""
+
+    def read(context: click.Context, parameter: click.Parameter, value: str | None) -> float | str | None:
+        if value is None or value == "auto":
+            return value
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{value!r} is neither auto nor {what}") from error
+
+    return read
 
 
-def gpu_share(context: click.Context, parameter: click.Parameter, value: str | None) -> float | str | None:
-    """A share of a GPU, or `auto`."""
-    if value is None or value == "auto":
-        return value
-    try:
-        return float(value)
-    except ValueError as error:
-        raise click.BadParameter(f"{value!r} is neither auto nor a number") from error
+_seeds = _auto_or(int, "a whole number")
+#: Of the option `--gpus-per-trial`, here and of an audit.
+gpu_share = _auto_or(float, "a number")
 
 
 @click.command()
